@@ -1,0 +1,1 @@
+//! The macros of `pool-runtime`, which re-exports and documents them.

@@ -1,0 +1,3 @@
+//! Exists because `links` asks for it: there is nothing to build.
+
+fn main() {}

@@ -1,0 +1,242 @@
+//! Some items of a job, being run: bytes to arguments, the user's function, results to bytes.
+//!
+//! Between `worker`, which hands out batches, and `task`, whose generated code runs them. It knows neither the types nor
+//! whose memory the bytes lie in.
+
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use crate::codec::{In, Out, Stop};
+use crate::error::{Error, ErrorKind};
+use crate::unwind;
+
+/// Where a batch puts its results.
+pub(crate) trait Host {
+    /// At least `need` bytes for results, aligned to `ALIGN`, and the word that says how many items of the run are finished.
+    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error>;
+
+    /// The items from the last publication up to `done` are finished; their results are the first `len` bytes of the room.
+    fn publish(&mut self, done: u32, len: usize);
+
+    /// Item `index` failed, and everything before it has been published.
+    fn fail(&mut self, index: u32, error: Error);
+}
+
+/// The encoded items of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ItemBytes<'a> {
+    pub(crate) data: &'a [u8],
+    pub(crate) layout: Layout<'a>,
+}
+
+/// How items lie in a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Layout<'a> {
+    /// Side by side, so many bytes each.
+    Stride(usize),
+    /// Each begins at its offset, and ends where the next begins.
+    Table(&'a [u32]),
+}
+
+impl<'a> ItemBytes<'a> {
+    #[inline]
+    fn get(&self, index: u32) -> Result<In<'a>, Error> {
+        let index = index as usize;
+        let (from, to) = match self.layout {
+            Layout::Stride(stride) => {
+                let from = index.saturating_mul(stride);
+                (from, from.saturating_add(stride))
+            }
+            Layout::Table(offsets) => {
+                let from = offsets.get(index).map_or(usize::MAX, |&at| at as usize);
+                (from, offsets.get(index + 1).map_or(self.data.len(), |&at| at as usize))
+            }
+        };
+        self.data.get(from..to).map(In::new).ok_or_else(no_such_item)
+    }
+}
+
+#[cold]
+fn no_such_item() -> Error {
+    Error::new(ErrorKind::Decode, "the item lies outside of its block")
+}
+
+/// Some items of a job, to be run by generated code.
+pub struct Batch<'a> {
+    pub(crate) bound: &'a [u8],
+    pub(crate) bound_mask: u32,
+    /// The same for every batch of a job, and for no other job of this worker.
+    pub(crate) job: u64,
+    pub(crate) items: ItemBytes<'a>,
+    /// Which items of the run.
+    pub(crate) range: Range<u32>,
+    pub(crate) result_stride: Option<usize>,
+    pub(crate) host: &'a mut dyn Host,
+}
+
+/// Why the inner loop of a batch stopped.
+enum Pause<R> {
+    Done,
+    /// The result of the next item needs more room than was left.
+    Full(R),
+    Failed(Error),
+}
+
+impl<'a> Batch<'a> {
+    /// The bound arguments.
+    pub fn bound(&self) -> In<'a> {
+        In::new(self.bound)
+    }
+
+    /// Bit `i` is set when parameter `i` is bound.
+    pub fn bound_mask(&self) -> u32 {
+        self.bound_mask
+    }
+
+    /// What tells this job from others, for values that are decoded once per job.
+    pub fn job(&self) -> u64 {
+        self.job
+    }
+
+    /// How many items are to be run.
+    pub fn len(&self) -> usize {
+        self.range.len()
+    }
+
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.range.is_empty()
+    }
+
+    /// Fails every item with the same error, as when the bound arguments cannot be decoded.
+    pub fn fail_all(&mut self, error: &Error) {
+        for index in self.range.clone() {
+            self.host.fail(index, error.clone());
+        }
+    }
+
+    /// Runs `call` on each item and encodes what it gives. A panic or an error is that item's alone.
+    ///
+    /// `encode` writes a result, and `size` says how many bytes that takes; both see a result as often as it takes to find room.
+    pub fn each<R>(
+        &mut self,
+        mut call: impl FnMut(In<'a>) -> Result<R, Error>,
+        mut encode: impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
+        size: impl Fn(&R) -> Result<usize, Error>,
+    ) {
+        let Range { start: mut next, end } = self.range.clone();
+        let framed = self.result_stride.is_none();
+        let mut kept: Option<R> = None;
+        while next < end {
+            let need = match needed(kept.as_ref(), framed, &size) {
+                Ok(need) => need,
+                Err(error) => {
+                    kept = None;
+                    self.host.fail(next, error);
+                    next += 1;
+                    continue;
+                }
+            };
+            let (room, progress) = match self.host.room(need) {
+                Ok(room) => room,
+                Err(error) => {
+                    kept = None;
+                    self.host.fail(next, error);
+                    next += 1;
+                    continue;
+                }
+            };
+            let items = self.items;
+            let mut out = Out::new(room);
+            let first = next;
+            let (mut at, mut written) = (next, 0);
+            let caught = unwind::catch(|| {
+                while at < end {
+                    let result = match kept.take() {
+                        Some(result) => result,
+                        None => match items.get(at).and_then(&mut call) {
+                            Ok(result) => result,
+                            Err(error) => return Pause::Failed(error),
+                        },
+                    };
+                    match put(&result, &mut out, framed, &mut encode) {
+                        Ok(()) => {}
+                        Err(Stop::Full) => return Pause::Full(result),
+                        Err(Stop::Failed(error)) => return Pause::Failed(error),
+                    }
+                    // A panic in here is this item's, so it is not counted before.
+                    drop(result);
+                    at += 1;
+                    written = out.position();
+                    // Release: whoever reads the word sees the results it counts.
+                    progress.store(at, Ordering::Release);
+                }
+                Pause::Done
+            });
+            next = at;
+            if next > first {
+                self.host.publish(next, written);
+            }
+            match caught {
+                Ok(Pause::Done) => {}
+                Ok(Pause::Full(result)) => kept = Some(result),
+                Ok(Pause::Failed(error)) => {
+                    self.host.fail(next, error);
+                    next += 1;
+                }
+                Err(panic) => {
+                    self.host.fail(next, Error::panicked(panic));
+                    next += 1;
+                }
+            }
+        }
+    }
+}
+
+/// How much room a kept result asks for; for one that is yet to be computed, whatever there is.
+fn needed<R>(kept: Option<&R>, framed: bool, size: &impl Fn(&R) -> Result<usize, Error>) -> Result<usize, Error> {
+    let Some(result) = kept else { return Ok(0) };
+    let bytes = unwind::catch(|| size(result)).map_err(Error::panicked)??;
+    Ok(if framed { bytes.saturating_add(2 * FRAME) } else { bytes })
+}
+
+/// A result without a fixed size has its length in front of it, and is filled up to a multiple of this.
+pub(crate) const FRAME: usize = 8;
+
+#[inline]
+fn put<R>(
+    result: &R,
+    out: &mut Out<'_>,
+    framed: bool,
+    encode: &mut impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let before = out.position();
+    let done = if framed { put_framed(result, out, encode) } else { encode(result, out) };
+    if done.is_err() {
+        out.rewind(before);
+    }
+    done
+}
+
+#[inline]
+fn put_framed<R>(
+    result: &R,
+    out: &mut Out<'_>,
+    encode: &mut impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
+) -> Result<(), Stop> {
+    let head = out.position();
+    out.write(&[0; FRAME])?;
+    encode(result, out)?;
+    let end = out.position();
+    out.rewind(head);
+    out.write(&((end - head - FRAME) as u64).to_le_bytes())?;
+    out.reserve(end - head - FRAME)?;
+    out.align(FRAME)
+}
+
+impl fmt::Debug for Batch<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("range", &self.range).field("job", &self.job).finish_non_exhaustive()
+    }
+}

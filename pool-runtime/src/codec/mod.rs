@@ -1,0 +1,6 @@
+//! Values to bytes and back.
+
+mod cursor;
+
+pub(crate) use cursor::align_up;
+pub use cursor::{ALIGN, In, Out, Stop};

@@ -1,0 +1,165 @@
+//! What crosses between the typed side and the engine: a job with its types erased.
+//!
+//! `Source` and `Sink` are the typed ends of a job. The engine pulls encoded items from the one and pushes encoded
+//! results into the other, many at a time, so that a call through a trait object is paid once per block and not once per item.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::codec::{ALIGN, Out, Stop};
+use crate::error::{Error, ErrorKind};
+use crate::payload::Payload;
+use crate::registry::TaskDef;
+
+/// What to run, and under which limits. The items come separately, through a [`Source`].
+#[derive(Clone, Debug)]
+pub struct JobSpec {
+    /// The task.
+    pub task: &'static TaskDef,
+    /// The bound arguments, one after the other as the typed side encodes them; each begins at a multiple of `ALIGN`.
+    pub bound: Vec<u8>,
+    /// Bit `i` is set when parameter `i` is read from `bound` and not from the item.
+    pub bound_mask: u32,
+    /// `Some(n)`: each item is exactly `n` bytes, and items lie side by side without a table of offsets.
+    pub item_stride: Option<usize>,
+    /// What the caller asked for.
+    pub options: Options,
+}
+
+/// The options of one call, as the caller wrote them; what is `None` comes from the task, then from the pool.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Items per chunk, exactly; at least 1.
+    pub chunk_size: Option<usize>,
+    /// How long one item may run.
+    pub timeout: Option<Duration>,
+    /// How often an item whose worker died or that timed out is tried again.
+    pub retries: Option<u32>,
+    /// The most items that are taken from the input ahead of the consumer; at least 1.
+    pub window: Option<usize>,
+    /// `Some(label)`: a progress bar on stderr, when that is a terminal.
+    pub progress: Option<String>,
+}
+
+/// Where the items of a job come from.
+pub trait Source {
+    /// Encodes at most `max` more items, and says why it stopped.
+    fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled;
+
+    /// At least and at most how many items are left.
+    fn size_hint(&self) -> (usize, Option<usize>);
+}
+
+/// Why [`Source::fill`] stopped.
+#[derive(Debug)]
+pub enum Filled {
+    /// As many as were asked for are written.
+    More,
+    /// The next item does not fit behind the others.
+    Full,
+    /// The next item does not fit into an empty block of this size; it needs so many bytes.
+    TooBig(usize),
+    /// The next item was taken from the input and cannot be encoded. What was written before it stands.
+    Failed(Error),
+    /// There are no more items.
+    End,
+}
+
+/// Where the results of a job go. Called in any order of items, once for each item.
+pub trait Sink {
+    /// The results of `count` items, the first of which is item `first` of the input.
+    ///
+    /// With a `result_stride` they lie side by side. Without, each is a length of eight bytes (little endian), that many bytes,
+    /// and zeros up to the next multiple of eight.
+    fn results(&mut self, first: u64, count: usize, payload: &Payload<'_>);
+
+    /// Item `index` failed.
+    fn failed(&mut self, index: u64, error: Error);
+}
+
+/// The typed end of a job that runs without its caller: the engine owns it, and ends it once.
+pub trait Finish: Sink + Send {
+    /// Whether nothing more is wanted, as after the first failure of a map.
+    fn is_settled(&self) -> bool;
+
+    /// The last call. `Err` when the job as a whole could not go on.
+    fn finish(self: Box<Self>, result: Result<(), Error>);
+}
+
+/// Writes items into a block of the input window.
+pub struct ItemWriter<'a> {
+    out: Out<'a>,
+    /// `None`: items have a fixed size. Otherwise each item's offset in the block, which is a multiple of `ALIGN`.
+    offsets: Option<&'a mut Vec<u32>>,
+    count: usize,
+}
+
+impl<'a> ItemWriter<'a> {
+    pub(crate) fn new(room: &'a mut [u8], offsets: Option<&'a mut Vec<u32>>) -> Self {
+        Self { out: Out::new(room), offsets, count: 0 }
+    }
+
+    /// Writes one item by `encode`. When that fails, nothing is written.
+    ///
+    /// # Errors
+    /// What `encode` gives.
+    #[inline]
+    pub fn put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+        let before = self.out.position();
+        let result = self.try_put(encode);
+        if result.is_err() {
+            self.out.rewind(before);
+        }
+        result
+    }
+
+    #[inline]
+    fn try_put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+        if let Some(offsets) = &mut self.offsets {
+            self.out.align(ALIGN)?;
+            // A block that holds more than one item is smaller than 4 GiB, so the offset of any but the first fits.
+            let Ok(offset) = u32::try_from(self.out.position()) else { return Err(Stop::Full) };
+            let left = self.out.left();
+            let mut item = Out::new(self.out.reserve(left)?);
+            let result = encode(&mut item);
+            let len = item.position();
+            self.out.rewind(offset as usize + len);
+            result?;
+            offsets.push(offset);
+        } else {
+            encode(&mut self.out)?;
+        }
+        self.count += 1;
+        Ok(())
+    }
+
+    /// How many items have been written.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many bytes have been written.
+    pub(crate) fn len(&self) -> usize {
+        self.out.position()
+    }
+}
+
+impl fmt::Debug for ItemWriter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ItemWriter").field("count", &self.count).field("out", &self.out).finish()
+    }
+}
+
+impl Options {
+    /// # Errors
+    /// Kind `InvalidInput` for a chunk or a window of nothing.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.chunk_size == Some(0) {
+            return Err(Error::new(ErrorKind::InvalidInput, "`chunk_size` is 0; a chunk has at least one item"));
+        }
+        if self.window == Some(0) {
+            return Err(Error::new(ErrorKind::InvalidInput, "`window` is 0; a window has at least one item"));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,116 @@
+//! A job run where it is called, without workers: for debuggers, coverage and Miri.
+//!
+//! It goes the same way as in a worker, through bytes and back, so that what works here works there.
+
+use std::sync::atomic::AtomicU32;
+
+use crate::batch::{Batch, Host, ItemBytes, Layout};
+use crate::error::Error;
+use crate::job::{Filled, ItemWriter, JobSpec, Sink, Source};
+use crate::payload::Payload;
+
+/// The caller's side of a job without workers.
+#[derive(Debug)]
+pub(crate) struct Inline {
+    spec: JobSpec,
+    job: u64,
+    next: u64,
+    room: Room,
+}
+
+impl Inline {
+    pub(crate) fn new(spec: JobSpec, job: u64) -> Self {
+        Self { spec, job, next: 0, room: Room::default() }
+    }
+
+    /// Takes one item, runs it, and delivers its result; `false` at the end of the input.
+    pub(crate) fn turn(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> bool {
+        let mut need = 0;
+        loop {
+            let room = self.room.at_least(need);
+            let mut offsets = Vec::new();
+            let mut writer = ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut offsets));
+            let filled = source.fill(&mut writer, 1);
+            if writer.count() == 1 {
+                let len = writer.len();
+                self.run(len, sink);
+                self.next += 1;
+                return true;
+            }
+            match filled {
+                Filled::End => return false,
+                Filled::TooBig(bytes) => need = bytes,
+                Filled::Full | Filled::More => need = self.room.0.len() * 32,
+                Filled::Failed(error) => {
+                    sink.failed(self.next, error.with_task(self.spec.task.name).with_index(self.next));
+                    self.next += 1;
+                    return true;
+                }
+            }
+        }
+    }
+
+    fn run(&mut self, len: usize, sink: &mut dyn Sink) {
+        let mut host = HeapHost {
+            room: Room::default(),
+            progress: AtomicU32::new(0),
+            sink,
+            spec: &self.spec,
+            index: self.next,
+        };
+        let mut batch = Batch {
+            bound: &self.spec.bound,
+            bound_mask: self.spec.bound_mask,
+            job: self.job,
+            items: ItemBytes {
+                data: &self.room.bytes()[..len],
+                layout: self.spec.item_stride.map_or(Layout::Table(&[0]), Layout::Stride),
+            },
+            range: 0..1,
+            result_stride: self.spec.task.result_stride,
+            host: &mut host,
+        };
+        (self.spec.task.run)(&mut batch);
+    }
+}
+
+/// Aligned bytes on the heap.
+#[derive(Debug, Default)]
+struct Room(Vec<u128>);
+
+impl Room {
+    fn at_least(&mut self, bytes: usize) -> &mut [u8] {
+        let units = bytes.max(1024).div_ceil(16);
+        if self.0.len() < units {
+            self.0.resize(units, 0);
+        }
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(&self.0)
+    }
+}
+
+struct HeapHost<'a> {
+    room: Room,
+    progress: AtomicU32,
+    sink: &'a mut dyn Sink,
+    spec: &'a JobSpec,
+    index: u64,
+}
+
+impl Host for HeapHost<'_> {
+    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error> {
+        Ok((self.room.at_least(need), &self.progress))
+    }
+
+    fn publish(&mut self, _done: u32, len: usize) {
+        self.sink.results(self.index, 1, &Payload::from(&self.room.bytes()[..len]));
+    }
+
+    fn fail(&mut self, _index: u32, error: Error) {
+        let error = error.with_task(self.spec.task.name).with_index(self.index).with_pid(std::process::id());
+        self.sink.failed(self.index, error);
+    }
+}

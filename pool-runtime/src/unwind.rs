@@ -1,0 +1,65 @@
+//! Panics as data: caught here and nowhere else.
+
+use std::any::Any;
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::cell::{Cell, RefCell};
+use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
+use std::sync::Once;
+
+use crate::error::Panic;
+
+thread_local! {
+    /// How many `catch` calls this thread is inside of.
+    static DEPTH: Cell<u32> = const { Cell::new(0) };
+    /// What the hook saw of the last panic that `catch` will catch.
+    static SEEN: RefCell<Option<Panic>> = const { RefCell::new(None) };
+}
+
+/// Runs `f`, and gives its panic as data. The panic is not printed: it travels to the caller, who is told.
+pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(install_hook);
+    DEPTH.set(DEPTH.get() + 1);
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    DEPTH.set(DEPTH.get() - 1);
+    result.map_err(|payload| {
+        let message = message_of(&*payload);
+        forget(payload);
+        let seen = SEEN.take().unwrap_or_default();
+        Panic { message, ..seen }
+    })
+}
+
+/// Keeps the hook that is there for the panics of others.
+fn install_hook() {
+    let previous = panic::take_hook();
+    panic::set_hook(Box::new(move |info| if DEPTH.get() > 0 { note(info) } else { previous(info) }));
+}
+
+fn note(info: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let captured = backtrace.status() == BacktraceStatus::Captured;
+    let panic = Panic {
+        message: String::new(),
+        location: info.location().map(ToString::to_string),
+        backtrace: captured.then(|| backtrace.to_string()),
+    };
+    SEEN.set(Some(panic));
+}
+
+fn message_of(payload: &(dyn Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&'static str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "a panic whose payload is no string".to_owned()
+    }
+}
+
+/// Drops a payload whose own drop may panic: then that second payload is leaked instead.
+fn forget(payload: Box<dyn Any + Send>) {
+    if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(second);
+    }
+}
