@@ -30,6 +30,17 @@ impl Head {
 }
 
 impl Head {
+    /// Wakes workers for `count` new items, less those that look for work anyway. A worker that gives up looking looks once more
+    /// after it has said so, and the fences let it see what was published before it was counted here.
+    #[inline]
+    pub(crate) fn published(&self, count: u32) {
+        fence(SeqCst);
+        let wanted = count.saturating_sub(self.spinners.load(Relaxed));
+        if wanted > 0 && self.sleepers.load(Relaxed) > 0 {
+            self.worker_bed().ring(wanted);
+        }
+    }
+
     /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed.
     #[inline]
     pub(crate) fn posted(&self, count: u64, failed: bool) {

@@ -118,6 +118,8 @@ struct Fed {
     block: usize,
     pace: FillPace,
     patience: Patience,
+    /// How long to sleep at most, next time; grows while nothing comes.
+    sleep: Duration,
     ended: bool,
 }
 
@@ -152,7 +154,8 @@ const INPUT_BUDGET: usize = 16 << 20;
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
-/// The longest sleep: a wake-up that was lost with a worker that died costs no more than this.
+/// The first sleep and the longest: a wake-up that was lost with a worker that died or stands still costs no more.
+const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 impl Fed {
@@ -205,6 +208,7 @@ impl Fed {
             block: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
+            sleep: FIRST_SLEEP,
             ended: false,
         })
     }
@@ -212,6 +216,7 @@ impl Fed {
     fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink, taken: u64) -> Result<Step, Error> {
         let (delivered, state) = self.collect(sink, taken);
         if delivered {
+            self.sleep = FIRST_SLEEP;
             return Ok(Step::Moved);
         }
         match state {
@@ -370,7 +375,7 @@ impl Fed {
             self.open = None;
         }
         if new > 0 {
-            self.engine.control.head.worker_bed().wake(new.min(self.engine.config.workers) as u32);
+            self.engine.control.head.published(new.min(self.engine.config.workers) as u32);
         }
     }
 
@@ -397,7 +402,8 @@ impl Fed {
         } else {
             out / 2
         };
-        engine.control.head.await_posts(want.max(1), LONGEST_SLEEP, || engine.has_news(slot, id));
+        engine.control.head.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
+        self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
         if claim::has_work(&engine.control) {
             engine.control.head.worker_bed().wake(1);
         }
