@@ -104,7 +104,10 @@ impl<'a> ItemWriter<'a> {
     /// # Errors
     /// What `encode` gives.
     #[inline]
-    pub fn put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    pub fn put(
+        &mut self,
+        encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let before = self.out.position();
         let result = self.try_put(encode);
         if result.is_err() {
@@ -114,7 +117,10 @@ impl<'a> ItemWriter<'a> {
     }
 
     #[inline]
-    fn try_put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn try_put(
+        &mut self,
+        encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         if let Some(offsets) = &mut self.offsets {
             self.out.align(ALIGN)?;
             // A block that holds more than one item is smaller than 4 GiB, so the offset of any but the first fits.
@@ -138,6 +144,11 @@ impl<'a> ItemWriter<'a> {
         self.count
     }
 
+    /// How many bytes still fit.
+    pub(crate) fn left(&self) -> usize {
+        self.out.left()
+    }
+
     /// How many bytes have been written.
     pub(crate) fn len(&self) -> usize {
         self.out.position()
@@ -155,10 +166,16 @@ impl Options {
     /// Kind `InvalidInput` for a chunk or a window of nothing.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.chunk_size == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`chunk_size` is 0; a chunk has at least one item"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`chunk_size` is 0; a chunk has at least one item",
+            ));
         }
         if self.window == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`window` is 0; a window has at least one item"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`window` is 0; a window has at least one item",
+            ));
         }
         Ok(())
     }

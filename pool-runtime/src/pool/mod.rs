@@ -1,10 +1,12 @@
 //! The pool: workers, and the jobs they are given.
 
 mod inline;
+pub(crate) mod later;
+mod methods;
 mod running;
+pub(crate) mod typed;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub(crate) use running::{Running, Turn};
 
@@ -18,15 +20,9 @@ pub struct Pool {
 }
 
 #[derive(Debug)]
-pub(crate) struct Inner {
-    jobs: AtomicU64,
-}
+pub(crate) struct Inner {}
 
 impl Inner {
-    pub(crate) fn next_job(&self) -> u64 {
-        self.jobs.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// Starts a job that goes on without its caller.
     ///
     /// # Errors
@@ -74,6 +70,15 @@ impl Pool {
     }
 }
 
+/// The pool of the whole process, started on first use.
+///
+/// # Errors
+/// As for [`Builder::build`], and then each time.
+pub(crate) fn default_pool() -> Result<&'static Pool, Error> {
+    static POOL: OnceLock<Result<Pool, Error>> = OnceLock::new();
+    POOL.get_or_init(|| Pool::builder().in_process().build()).as_ref().map_err(Clone::clone)
+}
+
 impl Builder {
     /// No workers at all.
     #[must_use]
@@ -87,6 +92,6 @@ impl Builder {
     /// Kind `Duplicate` when two tasks are given one name.
     pub fn build(self) -> Result<Pool, Error> {
         crate::registry::check()?;
-        Ok(Pool { inner: Arc::new(Inner { jobs: AtomicU64::new(1) }) })
+        Ok(Pool { inner: Arc::new(Inner {}) })
     }
 }

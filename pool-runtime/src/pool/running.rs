@@ -26,9 +26,9 @@ enum Way {
 impl Running {
     /// # Errors
     /// Kind `InvalidInput` for an option of zero, `Closed` for a pool that was closed.
-    pub(crate) fn start(pool: &Inner, spec: JobSpec) -> Result<Self, Error> {
+    pub(crate) fn start(_pool: &Inner, spec: JobSpec) -> Result<Self, Error> {
         spec.options.check()?;
-        Ok(Self(Way::Inline(Inline::new(spec, pool.next_job()))))
+        Ok(Self(Way::Inline(Inline::new(spec))))
     }
 
     /// Delivers what has come, then feeds what there is room for, then, if there was nothing of either, waits for one.
@@ -38,10 +38,17 @@ impl Running {
     ///
     /// # Errors
     /// When the job as a whole cannot go on: kind `Closed`, `Initializer`, `Spawn`, `Cancelled`.
-    pub(crate) fn turn(&mut self, source: &mut dyn Source, sink: &mut dyn Sink, taken: u64) -> Result<Turn, Error> {
+    pub(crate) fn turn(
+        &mut self,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+        taken: u64,
+    ) -> Result<Turn, Error> {
         let _ = taken;
         match &mut self.0 {
-            Way::Inline(job) => Ok(if job.turn(source, sink) { Turn::Again } else { Turn::Finished }),
+            Way::Inline(job) => {
+                Ok(if job.turn(source, sink) { Turn::Again } else { Turn::Finished })
+            }
         }
     }
 
