@@ -50,7 +50,10 @@ impl<'a> ItemBytes<'a> {
                 (from, from.saturating_add(stride))
             }
             Layout::Table(ends) => {
-                let from = index.checked_sub(1).and_then(|before| ends.get(before)).map_or(0, |&end| align_up(end as usize));
+                let from = index
+                    .checked_sub(1)
+                    .and_then(|before| ends.get(before))
+                    .map_or(0, |&end| align_up(end as usize));
                 let to = match ends.get(index) {
                     Some(&TO_THE_END) => self.data.len(),
                     Some(&end) => end as usize,
@@ -201,7 +204,11 @@ impl<'a> Batch<'a> {
 }
 
 /// How much room a kept result asks for; for one that is yet to be computed, whatever there is.
-fn needed<R>(kept: Option<&R>, framed: bool, size: &impl Fn(&R) -> Result<usize, Error>) -> Result<usize, Error> {
+fn needed<R>(
+    kept: Option<&R>,
+    framed: bool,
+    size: &impl Fn(&R) -> Result<usize, Error>,
+) -> Result<usize, Error> {
     let Some(result) = kept else { return Ok(0) };
     let bytes = unwind::catch(|| size(result)).map_err(Error::panicked)??;
     Ok(if framed { bytes.saturating_add(2 * FRAME) } else { bytes })
@@ -243,6 +250,9 @@ fn put_framed<R>(
 
 impl fmt::Debug for Batch<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch").field("range", &self.range).field("job", &self.job).finish_non_exhaustive()
+        f.debug_struct("Batch")
+            .field("range", &self.range)
+            .field("job", &self.job)
+            .finish_non_exhaustive()
     }
 }

@@ -54,11 +54,15 @@ impl Head {
     /// Sleeps until `want` more items have been posted, or one failed, or a worker ended, or waits for room; at most for `limit`.
     pub(crate) fn await_posts(&self, want: u64, limit: Duration, ready: impl FnOnce() -> bool) {
         let target = self.done.load(Relaxed).saturating_add(want);
-        self.parent_bed().sleep(Some(limit), || {
-            self.target.fetch_min(target, SeqCst);
-            fence(SeqCst);
-            ready() || self.done.load(Relaxed) >= target
-        }, || ());
+        self.parent_bed().sleep(
+            Some(limit),
+            || {
+                self.target.fetch_min(target, SeqCst);
+                fence(SeqCst);
+                ready() || self.done.load(Relaxed) >= target
+            },
+            || (),
+        );
         // Whoever else sleeps was woken too, and sets its own again.
         self.target.store(u64::MAX, Relaxed);
     }
@@ -74,7 +78,12 @@ impl Cell {
 impl Bed<'_> {
     /// Sleeps until woken, at most for `limit`, unless `ready` says that there is no reason to. It may return for no reason.
     /// `up` is called before it is counted among the sleepers no longer.
-    pub(crate) fn sleep(&self, limit: Option<Duration>, ready: impl FnOnce() -> bool, up: impl FnOnce()) {
+    pub(crate) fn sleep(
+        &self,
+        limit: Option<Duration>,
+        ready: impl FnOnce() -> bool,
+        up: impl FnOnce(),
+    ) {
         let seen = self.word.load(Acquire);
         self.sleepers.fetch_add(1, Relaxed);
         fence(SeqCst);
