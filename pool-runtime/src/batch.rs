@@ -41,6 +41,15 @@ pub(crate) enum Layout<'a> {
 }
 
 impl<'a> ItemBytes<'a> {
+    /// Items of one size, when they all lie within the block.
+    #[inline]
+    fn strided(&self, range: Range<u32>) -> Option<impl Iterator<Item = In<'a>> + use<'a>> {
+        let Layout::Stride(stride @ 1..) = self.layout else { return None };
+        let from = (range.start as usize).checked_mul(stride)?;
+        let to = (range.end as usize).checked_mul(stride)?;
+        Some(self.data.get(from..to)?.chunks_exact(stride).map(In::new))
+    }
+
     #[inline]
     fn get(&self, index: u32) -> Result<In<'a>, Error> {
         let index = index as usize;
@@ -84,6 +93,30 @@ pub struct Batch<'a> {
     pub(crate) host: &'a mut dyn Host,
 }
 
+/// What is done with each item of a batch.
+pub trait Work<'a> {
+    /// What an item comes to.
+    type Result;
+
+    /// Runs the task on one item.
+    ///
+    /// # Errors
+    /// That of the item.
+    fn call(&self, item: In<'a>) -> Result<Self::Result, Error>;
+
+    /// Writes a result; it sees the same one as often as it takes to find room.
+    ///
+    /// # Errors
+    /// `Stop::Full` for want of room.
+    fn encode(&self, result: &Self::Result, out: &mut Out<'_>) -> Result<(), Stop>;
+
+    /// How many bytes `encode` writes, or a little more.
+    ///
+    /// # Errors
+    /// That of the item, when it cannot be encoded at all.
+    fn size(&self, result: &Self::Result) -> Result<usize, Error>;
+}
+
 /// Why the inner loop of a batch stopped.
 enum Pause<R> {
     Done,
@@ -125,20 +158,13 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// Runs `call` on each item and encodes what it gives. A panic or an error is that item's alone.
-    ///
-    /// `encode` writes a result, and `size` says how many bytes that takes; both see a result as often as it takes to find room.
-    pub fn each<R>(
-        &mut self,
-        mut call: impl FnMut(In<'a>) -> Result<R, Error>,
-        mut encode: impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
-        size: impl Fn(&R) -> Result<usize, Error>,
-    ) {
+    /// Runs `work` on each item. A panic or an error is that item's alone.
+    pub fn each<W: Work<'a>>(&mut self, work: &W) {
         let Range { start: mut next, end } = self.range.clone();
         let framed = self.result_stride.is_none();
-        let mut kept: Option<R> = None;
+        let mut kept: Option<W::Result> = None;
         while next < end {
-            let need = match needed(kept.as_ref(), framed, &size) {
+            let need = match needed(kept.as_ref(), framed, work) {
                 Ok(need) => need,
                 Err(error) => {
                     kept = None;
@@ -156,33 +182,29 @@ impl<'a> Batch<'a> {
                     continue;
                 }
             };
-            let items = self.items;
-            let mut out = Out::new(room);
             let first = next;
-            let (mut at, mut written) = (next, 0);
+            let mut done = Done { at: next, written: 0, progress };
+            let mut out = Out::new(room);
+            let items = self.items;
             let caught = unwind::catch(|| {
-                while at < end {
-                    let result = match kept.take() {
-                        Some(result) => result,
-                        None => match items.get(at).and_then(&mut call) {
-                            Ok(result) => result,
-                            Err(error) => return Pause::Failed(error),
-                        },
-                    };
-                    match put(&result, &mut out, framed, &mut encode) {
+                if let Some(result) = kept.take() {
+                    match put(&result, &mut out, framed, work) {
                         Ok(()) => {}
                         Err(Stop::Full) => return Pause::Full(result),
                         Err(Stop::Failed(error)) => return Pause::Failed(error),
                     }
-                    // A panic in here is this item's, so it is not counted before.
                     drop(result);
-                    at += 1;
-                    written = out.position();
-                    // Release: whoever reads the word sees the results it counts.
-                    progress.store(at, Ordering::Release);
+                    done.one_more(&out);
                 }
-                Pause::Done
+                match items.strided(done.at..end) {
+                    Some(items) => run_each(items.map(Ok), &mut done, &mut out, framed, work),
+                    None => {
+                        let items = (done.at..end).map(|at| items.get(at));
+                        run_each(items, &mut done, &mut out, framed, work)
+                    }
+                }
             });
+            let Done { at, written, .. } = done;
             next = at;
             if next > first {
                 self.host.publish(next, written);
@@ -203,44 +225,89 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// How much room a kept result asks for; for one that is yet to be computed, whatever there is.
-fn needed<R>(
-    kept: Option<&R>,
+/// What of a batch is finished.
+struct Done<'a> {
+    at: u32,
+    /// Bytes of their results.
+    written: usize,
+    progress: &'a AtomicU32,
+}
+
+impl Done<'_> {
+    #[inline]
+    fn one_more(&mut self, out: &Out<'_>) {
+        self.at += 1;
+        self.written = out.position();
+        // Release: whoever reads the word sees the results it counts.
+        self.progress.store(self.at, Ordering::Release);
+    }
+}
+
+/// The inner loop: nothing in it is decided per item that could be decided before. Inlined by force, as are its parts, or
+/// each of two copies of it calls its parts: measured at 3.3 ns an item against 1.2.
+#[inline(always)]
+fn run_each<'a, W: Work<'a>>(
+    items: impl Iterator<Item = Result<In<'a>, Error>>,
+    done: &mut Done<'_>,
+    out: &mut Out<'_>,
     framed: bool,
-    size: &impl Fn(&R) -> Result<usize, Error>,
+    work: &W,
+) -> Pause<W::Result> {
+    for item in items {
+        let result = match item.and_then(|item| work.call(item)) {
+            Ok(result) => result,
+            Err(error) => return Pause::Failed(error),
+        };
+        match put(&result, out, framed, work) {
+            Ok(()) => {}
+            Err(Stop::Full) => return Pause::Full(result),
+            Err(Stop::Failed(error)) => return Pause::Failed(error),
+        }
+        // A panic in here is this item's, so it is not counted before.
+        drop(result);
+        done.one_more(out);
+    }
+    Pause::Done
+}
+
+/// How much room a kept result asks for; for one that is yet to be computed, whatever there is.
+fn needed<'a, W: Work<'a>>(
+    kept: Option<&W::Result>,
+    framed: bool,
+    work: &W,
 ) -> Result<usize, Error> {
     let Some(result) = kept else { return Ok(0) };
-    let bytes = unwind::catch(|| size(result)).map_err(Error::panicked)??;
+    let bytes = unwind::catch(|| work.size(result)).map_err(Error::panicked)??;
     Ok(if framed { bytes.saturating_add(2 * FRAME) } else { bytes })
 }
 
 /// A result without a fixed size has its length in front of it, and is filled up to a multiple of this.
 pub(crate) const FRAME: usize = 8;
 
-#[inline]
-fn put<R>(
-    result: &R,
+#[inline(always)]
+fn put<'a, W: Work<'a>>(
+    result: &W::Result,
     out: &mut Out<'_>,
     framed: bool,
-    encode: &mut impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
+    work: &W,
 ) -> Result<(), Stop> {
     let before = out.position();
-    let done = if framed { put_framed(result, out, encode) } else { encode(result, out) };
+    let done = if framed { put_framed(result, out, work) } else { work.encode(result, out) };
     if done.is_err() {
         out.rewind(before);
     }
     done
 }
 
-#[inline]
-fn put_framed<R>(
-    result: &R,
+#[inline(always)]
+fn put_framed<'a, W: Work<'a>>(
+    result: &W::Result,
     out: &mut Out<'_>,
-    encode: &mut impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
+    work: &W,
 ) -> Result<(), Stop> {
     let head = out.position();
     out.write(&[0; FRAME])?;
-    encode(result, out)?;
+    work.encode(result, out)?;
     let end = out.position();
     out.rewind(head);
     out.write(&((end - head - FRAME) as u64).to_le_bytes())?;

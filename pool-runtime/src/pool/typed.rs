@@ -127,7 +127,7 @@ where
     let lends = H::LENDS || bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let mut source = ItemSource::<T::Params, H, MapItems, _>::new(items.into_iter());
-    let mut sink = Collected::<T>::new(progress(&spec.options, &source));
+    let mut sink = Collected::<T>::new(progress(&spec.options, &source), source.size_hint().0);
     let running = Running::start(inner, spec)?;
     let result = collect(running, lends, &mut source, &mut sink, Collected::has_failed);
     sink.finish(result)

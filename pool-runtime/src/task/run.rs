@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use super::params::Params;
 use super::{Task, params};
-use crate::batch::Batch;
-use crate::codec::{Codec, In};
+use crate::batch::{Batch, Work};
+use crate::codec::{Codec, In, Out, Stop};
 use crate::error::Error;
 use crate::unwind;
 
@@ -24,27 +24,39 @@ pub fn run<T: Task>(batch: &mut Batch<'_>) {
     let prepared = prepare::<T>(batch);
     match prepared {
         Ok((places, kept)) => {
-            batch.each(
-                |item| call::<T>(mask, item, &places, &kept),
-                <T::Level as Codec<T::Output>>::encode,
-                <T::Level as Codec<T::Output>>::size,
-            );
+            batch.each(&Run::<T> { mask, places, kept: &kept });
             put_back(mask, batch.job(), kept);
         }
         Err(error) => batch.fail_all(&error),
     }
 }
 
-#[inline]
-fn call<T: Task>(
+/// A task with its bound arguments.
+struct Run<'a, 'k, T: Task> {
     mask: u32,
-    mut item: In<'_>,
-    places: &Places<'_, T>,
-    kept: &Kept<T>,
-) -> Result<T::Output, Error> {
-    let held = T::Params::read(mask, &mut item)?;
-    let mut held = params::whole(held, item)?;
-    Ok(T::call(T::Params::lend(&mut held, places, kept)?))
+    places: Places<'a, T>,
+    kept: &'k Kept<T>,
+}
+
+impl<'a, T: Task> Work<'a> for Run<'a, '_, T> {
+    type Result = T::Output;
+
+    #[inline(always)]
+    fn call(&self, mut item: In<'a>) -> Result<T::Output, Error> {
+        let held = T::Params::read(self.mask, &mut item)?;
+        let mut held = params::whole(held, item)?;
+        Ok(T::call(T::Params::lend(&mut held, &self.places, self.kept)?))
+    }
+
+    #[inline(always)]
+    fn encode(&self, result: &T::Output, out: &mut Out<'_>) -> Result<(), Stop> {
+        <T::Level as Codec<T::Output>>::encode(result, out)
+    }
+
+    #[inline]
+    fn size(&self, result: &T::Output) -> Result<usize, Error> {
+        <T::Level as Codec<T::Output>>::size(result)
+    }
 }
 
 /// Finds the bound arguments, and decodes those that are decoded once per job.
