@@ -83,6 +83,14 @@ enum Pause<R> {
     Failed(Error),
 }
 
+/// How far the inner loop came, for whoever stands outside of it when it panics. It is only ever written there: what the
+/// loop reads lives in registers (measured: 6 ns per cheap item when it does not, 2 when it does).
+#[derive(Clone, Copy)]
+struct Reached {
+    item: u32,
+    written: usize,
+}
+
 impl<'a> Batch<'a> {
     /// The bound arguments.
     pub fn bound(&self) -> In<'a> {
@@ -147,36 +155,14 @@ impl<'a> Batch<'a> {
                     continue;
                 }
             };
-            let items = self.items;
-            let mut out = Out::new(room);
             let first = next;
-            let (mut at, mut written) = (next, 0);
-            let caught = unwind::catch(|| {
-                while at < end {
-                    let result = match kept.take() {
-                        Some(result) => result,
-                        None => match items.get(at).and_then(&mut call) {
-                            Ok(result) => result,
-                            Err(error) => return Pause::Failed(error),
-                        },
-                    };
-                    match put(&result, &mut out, framed, &mut encode) {
-                        Ok(()) => {}
-                        Err(Stop::Full) => return Pause::Full(result),
-                        Err(Stop::Failed(error)) => return Pause::Failed(error),
-                    }
-                    // A panic in here is this item's, so it is not counted before.
-                    drop(result);
-                    at += 1;
-                    written = out.position();
-                    // Release: whoever reads the word sees the results it counts.
-                    progress.store(at, Ordering::Release);
-                }
-                Pause::Done
-            });
-            next = at;
+            let mut reached = Reached { item: first, written: 0 };
+            let work = Work { items: self.items, range: first..end, framed, room, progress };
+            let waiting = kept.take();
+            let caught = unwind::catch(|| work.go(waiting, &mut reached, &mut call, &mut encode));
+            next = reached.item;
             if next > first {
-                self.host.publish(next, written);
+                self.host.publish(next, reached.written);
             }
             match caught {
                 Ok(Pause::Done) => {}
@@ -190,6 +176,54 @@ impl<'a> Batch<'a> {
                     next += 1;
                 }
             }
+        }
+    }
+}
+
+/// The inner loop of a batch, over what finds room.
+struct Work<'a, 'r> {
+    items: ItemBytes<'a>,
+    range: Range<u32>,
+    framed: bool,
+    room: &'r mut [u8],
+    progress: &'r AtomicU32,
+}
+
+impl<'a> Work<'a, '_> {
+    #[inline]
+    fn go<R>(
+        self,
+        waiting: Option<R>,
+        reached: &mut Reached,
+        call: &mut impl FnMut(In<'a>) -> Result<R, Error>,
+        encode: &mut impl FnMut(&R, &mut Out<'_>) -> Result<(), Stop>,
+    ) -> Pause<R> {
+        let Self { items, range: Range { start: mut at, end }, framed, room, progress } = self;
+        let mut out = Out::new(room);
+        let mut next = match waiting {
+            Some(result) => Ok(result),
+            None => items.get(at).and_then(&mut *call),
+        };
+        loop {
+            let result = match next {
+                Ok(result) => result,
+                Err(error) => return Pause::Failed(error),
+            };
+            match put(&result, &mut out, framed, encode) {
+                Ok(()) => {}
+                Err(Stop::Full) => return Pause::Full(result),
+                Err(Stop::Failed(error)) => return Pause::Failed(error),
+            }
+            // A panic in here is this item's, so it is not counted before.
+            drop(result);
+            at += 1;
+            *reached = Reached { item: at, written: out.position() };
+            // Release: whoever reads the word sees the results it counts.
+            progress.store(at, Ordering::Release);
+            if at == end {
+                return Pause::Done;
+            }
+            next = items.get(at).and_then(&mut *call);
         }
     }
 }
