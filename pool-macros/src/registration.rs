@@ -107,6 +107,7 @@ impl Registration<'_> {
                 retries: #retries,
                 timeout: #timeout,
                 result_stride: <<Self as __p::Task>::Level as __p::Codec<<Self as __p::Task>::Output>>::STRIDE,
+                plain_result: <<Self as __p::Task>::Level as __p::Codec<<Self as __p::Task>::Output>>::PLAIN,
                 writes_in_place: #writes_in_place,
             }
         }

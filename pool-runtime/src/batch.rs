@@ -7,8 +7,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::codec::{In, Out, Stop};
+use crate::codec::{In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
+use crate::job::TO_THE_END;
 use crate::unwind;
 
 /// Where a batch puts its results.
@@ -35,7 +36,7 @@ pub(crate) struct ItemBytes<'a> {
 pub(crate) enum Layout<'a> {
     /// Side by side, so many bytes each.
     Stride(usize),
-    /// Each begins at its offset, and ends where the next begins.
+    /// Each ends where the table says, and begins at the multiple of `ALIGN` behind the one before it.
     Table(&'a [u32]),
 }
 
@@ -48,9 +49,17 @@ impl<'a> ItemBytes<'a> {
                 let from = index.saturating_mul(stride);
                 (from, from.saturating_add(stride))
             }
-            Layout::Table(offsets) => {
-                let from = offsets.get(index).map_or(usize::MAX, |&at| at as usize);
-                (from, offsets.get(index + 1).map_or(self.data.len(), |&at| at as usize))
+            Layout::Table(ends) => {
+                let from = index
+                    .checked_sub(1)
+                    .and_then(|before| ends.get(before))
+                    .map_or(0, |&end| align_up(end as usize));
+                let to = match ends.get(index) {
+                    Some(&TO_THE_END) => self.data.len(),
+                    Some(&end) => end as usize,
+                    None => return Err(no_such_item()),
+                };
+                (from, to)
             }
         };
         self.data.get(from..to).map(In::new).ok_or_else(no_such_item)

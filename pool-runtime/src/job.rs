@@ -89,14 +89,20 @@ pub trait Finish: Sink + Send {
 /// Writes items into a block of the input window.
 pub struct ItemWriter<'a> {
     out: Out<'a>,
-    /// `None`: items have a fixed size. Otherwise each item's offset in the block, which is a multiple of `ALIGN`.
-    offsets: Option<&'a mut Vec<u32>>,
+    /// `None`: items have a fixed size. Otherwise where each item ends, counted from the beginning of the block; each begins at the
+    /// multiple of `ALIGN` behind the one before it.
+    ends: Option<&'a mut Vec<u32>>,
+    /// Where the room begins in the block: a multiple of `ALIGN` when there are `ends`.
+    base: usize,
     count: usize,
 }
 
+/// Instead of an end that does not fit: the item is the only one of its block and ends with it.
+pub(crate) const TO_THE_END: u32 = u32::MAX;
+
 impl<'a> ItemWriter<'a> {
-    pub(crate) fn new(room: &'a mut [u8], offsets: Option<&'a mut Vec<u32>>) -> Self {
-        Self { out: Out::new(room), offsets, count: 0 }
+    pub(crate) fn new(room: &'a mut [u8], ends: Option<&'a mut Vec<u32>>, base: usize) -> Self {
+        Self { out: Out::new(room), ends, base, count: 0 }
     }
 
     /// Writes one item by `encode`. When that fails, nothing is written.
@@ -121,17 +127,21 @@ impl<'a> ItemWriter<'a> {
         &mut self,
         encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
-        if let Some(offsets) = &mut self.offsets {
+        if let Some(ends) = &mut self.ends {
             self.out.align(ALIGN)?;
-            // A block that holds more than one item is smaller than 4 GiB, so the offset of any but the first fits.
-            let Ok(offset) = u32::try_from(self.out.position()) else { return Err(Stop::Full) };
+            let start = self.out.position();
+            let alone = self.base + start == 0;
             let left = self.out.left();
             let mut item = Out::new(self.out.reserve(left)?);
             let result = encode(&mut item);
-            let len = item.position();
-            self.out.rewind(offset as usize + len);
+            let end = start + item.position();
+            self.out.rewind(end);
             result?;
-            offsets.push(offset);
+            match u32::try_from(self.base + end) {
+                Ok(end) if end != TO_THE_END => ends.push(end),
+                _ if alone => ends.push(TO_THE_END),
+                _ => return Err(Stop::Full),
+            }
         } else {
             encode(&mut self.out)?;
         }

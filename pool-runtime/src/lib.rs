@@ -8,29 +8,39 @@ extern crate self as pool_runtime;
 
 mod async_result;
 mod batch;
+mod board;
+mod child;
 mod codec;
 mod collect;
+mod context;
 mod elapsed;
 mod error;
 mod imap;
 mod job;
+mod message;
 mod payload;
 mod pool;
 mod progress;
 mod registry;
+mod shm;
+mod supervisor;
+mod sys;
 mod task;
 mod unwind;
 mod verdict;
 mod waiting;
+mod worker;
 
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
 
 pub use async_result::{AsyncResult, ResultFuture};
+pub use child::init;
 pub use codec::Json;
+pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
-pub use pool::{Builder, Pool};
+pub use pool::{Builder, Pool, Stats};
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 

@@ -33,6 +33,8 @@ pub struct TaskDef {
     pub timeout: Option<Duration>,
     /// `Some(n)`: each result is exactly `n` bytes, and results lie side by side without lengths.
     pub result_stride: Option<usize>,
+    /// Whether decoding a result runs no code of the user's: plain numbers, or a vector of them.
+    pub plain_result: bool,
     /// Whether a parameter is a `&mut [T]`, so that a retry would see what the dead attempt left.
     pub writes_in_place: bool,
 }

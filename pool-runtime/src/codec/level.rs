@@ -35,6 +35,8 @@ pub struct Level<const N: u8>;
 pub trait Codec<T>: Sized + 'static {
     /// `Some(n)`: every value takes exactly `n` bytes.
     const STRIDE: Option<usize>;
+    /// Whether decoding runs no code of the user's.
+    const PLAIN: bool = false;
 
     /// Writes `value`.
     ///

@@ -7,6 +7,7 @@ mod cursor;
 mod decoder;
 mod json;
 mod level;
+pub(crate) mod message;
 mod plain;
 pub(crate) mod slice;
 mod values;

@@ -8,6 +8,7 @@ use crate::error::{Error, ErrorKind};
 
 impl<T: Pod> Codec<T> for Level<POD> {
     const STRIDE: Option<usize> = Some(size_of::<T>());
+    const PLAIN: bool = true;
 
     #[inline]
     fn encode(value: &T, out: &mut Out<'_>) -> Result<(), Stop> {
@@ -53,6 +54,7 @@ fn invalid() -> Error {
 /// A count of elements in eight bytes, then their bytes. The count is needed because an element may have no bytes.
 impl<T: Pod> Codec<Vec<T>> for Level<VEC> {
     const STRIDE: Option<usize> = None;
+    const PLAIN: bool = true;
 
     #[inline]
     fn encode(value: &Vec<T>, out: &mut Out<'_>) -> Result<(), Stop> {

@@ -4,10 +4,11 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::batch::{Batch, Host, ItemBytes, Layout};
-use crate::error::Error;
-use crate::job::{Filled, ItemWriter, JobSpec, Sink, Source};
+use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
+use crate::error::{Error, ErrorKind};
+use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
 use crate::payload::Payload;
+use crate::registry::TaskDef;
 
 /// The caller's side of a job without workers.
 #[derive(Debug)]
@@ -42,13 +43,13 @@ impl Inline {
         let mut need = 0;
         loop {
             let room = self.room.at_least(need);
-            let mut offsets = Vec::new();
+            let mut ends = Vec::new();
             let mut writer =
-                ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut offsets));
+                ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut ends), 0);
             let filled = source.fill(&mut writer, 1);
             if writer.count() == 1 {
                 let len = writer.len();
-                self.run(len, sink);
+                self.run(len, &ends, sink);
                 self.next += 1;
                 return true;
             }
@@ -68,7 +69,7 @@ impl Inline {
         }
     }
 
-    fn run(&mut self, len: usize, sink: &mut dyn Sink) {
+    fn run(&mut self, len: usize, ends: &[u32], sink: &mut dyn Sink) {
         let mut host = HeapHost {
             room: Room::default(),
             progress: AtomicU32::new(0),
@@ -82,7 +83,7 @@ impl Inline {
             job: self.job,
             items: ItemBytes {
                 data: &self.room.bytes()[..len],
-                layout: self.spec.item_stride.map_or(Layout::Table(&[0]), Layout::Stride),
+                layout: self.spec.item_stride.map_or(Layout::Table(ends), Layout::Stride),
             },
             range: 0..1,
             result_stride: self.spec.task.result_stride,
@@ -133,5 +134,60 @@ impl Host for HeapHost<'_> {
             .with_index(self.index)
             .with_pid(std::process::id());
         self.sink.failed(self.index, error);
+    }
+}
+
+/// Runs one call in this process, and gives its encoded result.
+///
+/// # Errors
+/// The panic of the task, or what its `Err` says.
+pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut room = Room::default();
+    room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
+    let options = Options::default();
+    let spec =
+        JobSpec { task, bound: Vec::new(), bound_mask: u32::MAX, item_stride: Some(0), options };
+    let mut kept = Kept(Err(Error::new(ErrorKind::Encode, "the task gave no result")));
+    let mut host = HeapHost {
+        room: Room::default(),
+        progress: AtomicU32::new(0),
+        sink: &mut kept,
+        spec: &spec,
+        index: 0,
+    };
+    (task.run)(&mut Batch {
+        bound: &room.bytes()[..arguments.len()],
+        bound_mask: u32::MAX,
+        job: u64::MAX,
+        items: ItemBytes { data: &[], layout: Layout::Stride(0) },
+        range: 0..1,
+        result_stride: task.result_stride,
+        host: &mut host,
+    });
+    let mut bytes = kept.0?;
+    if task.result_stride.is_none() && bytes.len() >= FRAME {
+        let mut len = [0; FRAME];
+        len.copy_from_slice(&bytes[..FRAME]);
+        bytes.drain(..FRAME);
+        bytes.truncate(u64::from_le_bytes(len) as usize);
+    }
+    match (task.failed)(&bytes) {
+        Some(text) => Err(Error::new(ErrorKind::Initializer, text).with_task(task.name)),
+        None => Ok(bytes),
+    }
+}
+
+/// The outcome of a single item.
+struct Kept(Result<Vec<u8>, Error>);
+
+impl Sink for Kept {
+    fn results(&mut self, _first: u64, _count: usize, payload: &Payload<'_>) {
+        let mut bytes = Vec::new();
+        payload.copy_to(&mut bytes);
+        self.0 = Ok(bytes);
+    }
+
+    fn failed(&mut self, _index: u64, error: Error) {
+        self.0 = Err(error);
     }
 }

@@ -1,97 +1,177 @@
 //! The pool: workers, and the jobs they are given.
+//!
+//! A job goes this way: `running` feeds it to the board and takes its results, `desk` knows what is out, `drain` takes what
+//! workers post. Beside the way: `builder` makes a pool, `life` ends it, `start` starts workers, `death` deals with one that
+//! ended, `guard` looks after deadlines.
 
+mod background;
+mod builder;
+mod death;
+mod desk;
+mod drain;
+mod guard;
 mod inline;
 pub(crate) mod later;
+mod life;
 mod methods;
 mod running;
+mod seat;
+mod start;
+#[cfg(test)]
+mod tests;
 pub(crate) mod typed;
 
-use std::sync::{Arc, OnceLock};
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
+pub(crate) use background::JobHandle;
+pub use builder::Builder;
+pub(crate) use inline::run_once;
+pub use life::{Pool, Stats};
 pub(crate) use running::{Running, Turn};
 
-use crate::error::Error;
-use crate::job::{Finish, JobSpec, Source};
+use crate::board::ControlMap;
+use crate::board::input::Input;
+use crate::error::{Error, ErrorKind};
+use crate::job::Options;
+use crate::registry::TaskDef;
+use crate::supervisor::{self, Ward};
+use background::Background;
+use builder::Config;
+use desk::Desk;
 
-/// A pool of worker processes.
+/// What a pool and its jobs share.
 #[derive(Debug)]
-pub struct Pool {
-    inner: Arc<Inner>,
+pub(crate) struct Inner {
+    /// `None`: jobs run where they are called.
+    pub(crate) engine: Option<Arc<Engine>>,
+    jobs: AtomicU64,
 }
-
-#[derive(Debug)]
-pub(crate) struct Inner {}
 
 impl Inner {
-    /// Starts a job that goes on without its caller.
-    ///
+    pub(crate) fn next_job(&self) -> u64 {
+        self.jobs.fetch_add(1, Ordering::Relaxed)
+    }
+
     /// # Errors
-    /// As for [`Running::start`].
-    pub(crate) fn submit(
-        self: &Arc<Self>,
-        spec: JobSpec,
-        mut source: Box<dyn Source + Send>,
-        mut sink: Box<dyn Finish>,
-    ) -> Result<JobHandle, Error> {
-        let mut running = Running::start(self, spec)?;
-        let result = loop {
-            match running.turn(&mut *source, &mut *sink, u64::MAX) {
-                Ok(Turn::Again) if !sink.is_settled() => {}
-                Ok(_) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
-        sink.finish(result);
-        Ok(JobHandle {})
+    /// Kind `InvalidInput` when the task writes in place and would be tried again.
+    pub(crate) fn check_task(&self, task: &TaskDef, options: &Options) -> Result<(), Error> {
+        let default = self.engine.as_ref().map_or(0, |engine| engine.config.retries);
+        if task.writes_in_place && options.retries.or(task.retries).unwrap_or(default) > 0 {
+            let text = "a task with a `&mut` parameter cannot be retried: it would see what the dead attempt left";
+            return Err(Error::new(ErrorKind::InvalidInput, text).with_task(task.name));
+        }
+        Ok(())
     }
 }
 
-/// A job that goes on without its caller.
-#[derive(Clone, Debug)]
-pub(crate) struct JobHandle {}
-
-impl JobHandle {
-    /// Ends the job: its items that have not ended become `Cancelled`, also those that run.
-    pub(crate) fn cancel(&self) {}
+/// A pool with workers.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    /// The process that made it: a copy of it in a child of a plain `fork` is nobody's.
+    pub(crate) creator: u32,
+    pub(crate) control: ControlMap,
+    pub(crate) control_file: OwnedFd,
+    pub(crate) input: Arc<Input>,
+    pub(crate) config: Config,
+    desk: Mutex<Desk>,
+    /// Goes with `desk`: a worker has ended, or a job.
+    pub(crate) changed: Condvar,
+    pub(crate) background: Background,
+    /// Its number with the supervisor.
+    pub(crate) ward: OnceLock<u32>,
+    jobs: AtomicU64,
 }
 
-/// How a pool is to be.
-#[derive(Debug, Default)]
-pub struct Builder {}
-
-impl Pool {
-    /// A pool to be configured.
-    pub fn builder() -> Builder {
-        Builder::default()
+impl Engine {
+    pub(crate) fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn inner(&self) -> &Arc<Inner> {
-        &self.inner
+    pub(crate) fn next_job(&self) -> u64 {
+        self.jobs.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Makes the supervisor look after this pool soon.
+    pub(crate) fn nudge(&self) {
+        if let Ok(supervisor) = supervisor::get() {
+            supervisor.nudge();
+        }
+    }
+
+    /// Whether a caller that waits for this job should look again.
+    pub(crate) fn has_news(&self, slot: usize, id: u64) -> bool {
+        let mut desk = self.desk();
+        desk.has_posts()
+            || desk.broken.is_some()
+            || desk.job(slot, id).is_none_or(|job| {
+                !job.mailbox.is_empty() || job.accounted == job.fed || job.doomed.is_some()
+            })
+    }
+
+    /// Whether any worker has posted something that was not taken.
+    pub(crate) fn has_posts(&self) -> bool {
+        self.desk().has_posts()
+    }
+
+    /// Takes all posts, and gives the background jobs that got something; and whether the pool cannot go on.
+    pub(crate) fn notices(&self) -> (Vec<(usize, u64)>, bool) {
+        let mut desk = self.desk();
+        desk.drain(&self.control, None);
+        (std::mem::take(&mut desk.noticed), desk.broken.is_some())
+    }
+
+    /// Bytes of input that may be out: `least`, or enough for every worker to have one item and for one to be written, as long
+    /// as that is at most an eighth of the machine's memory.
+    pub(crate) fn input_budget(&self, least: usize, item: usize) -> usize {
+        let enough = item.saturating_mul(self.config.workers + 1);
+        enough.min(self.config.memory_eighth).max(least)
     }
 }
 
-/// The pool of the whole process, started on first use.
+impl Ward for Engine {
+    fn ready(&self, token: u32) {
+        self.ended(token as usize);
+    }
+
+    fn tick(&self, now: Instant) -> Option<Duration> {
+        self.look_after(now)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.creator != std::process::id() {
+            return;
+        }
+        // Whoever drops it last, no worker is left: `life` has waited for them, or they are killed here.
+        let desk = self.desk.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for worker in desk.seats.iter_mut().filter_map(|seat| seat.worker.take()) {
+            worker.child.kill();
+            worker.child.reap();
+        }
+        if let (Some(&ward), Ok(supervisor)) = (self.ward.get(), supervisor::get()) {
+            supervisor.release(ward);
+        }
+    }
+}
+
+/// The process-wide pool, started on first use.
 ///
 /// # Errors
-/// As for [`Builder::build`], and then each time.
+/// As for [`Builder::build`].
 pub(crate) fn default_pool() -> Result<&'static Pool, Error> {
-    static POOL: OnceLock<Result<Pool, Error>> = OnceLock::new();
-    POOL.get_or_init(|| Pool::builder().in_process().build()).as_ref().map_err(Clone::clone)
-}
-
-impl Builder {
-    /// No workers at all.
-    #[must_use]
-    pub fn in_process(self) -> Self {
-        self
+    static POOL: OnceLock<Pool> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(pool) = POOL.get() {
+        return Ok(pool);
     }
-
-    /// Makes the pool.
-    ///
-    /// # Errors
-    /// Kind `Duplicate` when two tasks are given one name.
-    pub fn build(self) -> Result<Pool, Error> {
-        crate::registry::check()?;
-        Ok(Pool { inner: Arc::new(Inner {}) })
+    let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(pool) = POOL.get() {
+        return Ok(pool);
     }
+    let pool = Pool::builder().build()?;
+    Ok(POOL.get_or_init(|| pool))
 }

@@ -1,0 +1,325 @@
+//! The input segment: only the parent writes to it, and workers read items where they lie.
+//!
+//! Blocks are given out, freed and used again. A block that was freed last is given out first: its pages are there, and in
+//! cache. First touch of 4 KiB was measured at 2.3 µs, so a window of recycled pages takes 10 GB/s on the first pass where a
+//! fresh arena takes 1.4.
+#![expect(unsafe_code, reason = "writes shared memory by offset")]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::codec::align_up;
+use crate::error::{Error, ErrorKind};
+use crate::job::{ItemWriter, TO_THE_END};
+use crate::sys::memory::{self, Access, Map};
+
+/// What is asked for at first; less where the address space is limited.
+const LARGEST: usize = 64 << 30;
+const SMALLEST: usize = 1 << 30;
+/// Blocks begin at multiples of this.
+const GRAIN: usize = 4096;
+/// Free memory beyond this is given back.
+const KEPT_WARM: usize = 64 << 20;
+/// From this size on it is asked for before it is used, so that running out is an error.
+const ASK_FIRST: usize = 16 << 20;
+
+/// The segment, and which parts of it are in use.
+#[derive(Debug)]
+pub(crate) struct Input {
+    file: OwnedFd,
+    map: Map,
+    space: Mutex<Space>,
+}
+
+impl Input {
+    /// # Errors
+    /// Kind `Io` when it cannot be made.
+    pub(crate) fn new() -> Result<Arc<Self>, Error> {
+        let mut len = LARGEST;
+        let (file, map) = loop {
+            let file = memory::create("pool-input", len)?;
+            match Map::new(file.as_fd(), len, Access::Write) {
+                Ok(map) => break (file, map),
+                Err(error) if len == SMALLEST => return Err(error),
+                Err(_) => len /= 4,
+            }
+        };
+        // The mapping that is there stays writable; whoever maps the file from now on can only read.
+        memory::forbid_new_writers(file.as_fd())?;
+        Ok(Arc::new(Self {
+            file,
+            map,
+            space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }),
+        }))
+    }
+
+    pub(crate) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// A block of at least `len` bytes.
+    ///
+    /// # Errors
+    /// Kind `Encode` when the segment has no such room, `Io` when the machine has no such memory.
+    pub(crate) fn block(self: &Arc<Self>, len: usize) -> Result<Block, Error> {
+        let whole = len.max(1).checked_next_multiple_of(GRAIN).ok_or_else(|| too_large(len))?;
+        let at = self.space().take(whole).ok_or_else(|| too_large(len))?;
+        let block = Block { input: Arc::clone(self), at, len: whole };
+        if whole >= ASK_FIRST {
+            memory::allocate(self.file.as_fd(), at, whole)?;
+        }
+        Ok(block)
+    }
+
+    fn space(&self) -> std::sync::MutexGuard<'_, Space> {
+        self.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn too_large(len: usize) -> Error {
+    Error::new(ErrorKind::Encode, format!("{len} bytes do not fit into the segment for input"))
+}
+
+/// A part of the segment; free again when dropped.
+#[derive(Debug)]
+pub(crate) struct Block {
+    input: Arc<Input>,
+    at: usize,
+    len: usize,
+}
+
+impl Block {
+    pub(crate) fn at(&self) -> u64 {
+        self.at as u64
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// A block that holds `bytes`, for good.
+    ///
+    /// # Errors
+    /// As for [`Input::block`].
+    pub(crate) fn holding(input: &Arc<Input>, bytes: &[u8]) -> Result<Self, Error> {
+        let mut block = input.block(bytes.len())?;
+        block.bytes()[..bytes.len()].copy_from_slice(bytes);
+        Ok(block)
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        let len = self.len;
+        // SAFETY: the space gave this range to this block alone, within the mapping, and `&mut self` lets nobody else at it here.
+        // Workers read it only once it is published, and then only what `RunWriter` does not write again.
+        unsafe { std::slice::from_raw_parts_mut(self.input.map.base().add(self.at).as_ptr(), len) }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let cold = self.input.space().give_back(self.at, self.len);
+        for (at, len) in cold {
+            self.input.map.release(at, len);
+            self.input.space().insert_free(at, len);
+        }
+    }
+}
+
+/// Which parts are free.
+#[derive(Debug)]
+struct Space {
+    /// Offset and length, by offset; no two touch. Their memory has been given back, or was never there.
+    free: Vec<(usize, usize)>,
+    /// Offset and length of blocks that were freed and still have their memory; the last freed last.
+    warm: Vec<(usize, usize)>,
+}
+
+impl Space {
+    fn take(&mut self, len: usize) -> Option<usize> {
+        if let Some(index) = self.warm.iter().rposition(|&(_, warm)| warm == len) {
+            return Some(self.warm.remove(index).0);
+        }
+        let index = self.free.iter().position(|&(_, free)| free >= len)?;
+        let (at, free) = &mut self.free[index];
+        let taken = *at;
+        (*at, *free) = (*at + len, *free - len);
+        if *free == 0 {
+            self.free.remove(index);
+        }
+        Some(taken)
+    }
+
+    /// Keeps the block warm, and says which blocks must now give their memory back (and then go to `insert_free`).
+    fn give_back(&mut self, at: usize, len: usize) -> Vec<(usize, usize)> {
+        self.warm.push((at, len));
+        let mut total: usize = self.warm.iter().map(|(_, len)| len).sum();
+        let mut cold = Vec::new();
+        while total > KEPT_WARM && !self.warm.is_empty() {
+            let oldest = self.warm.remove(0);
+            total -= oldest.1;
+            cold.push(oldest);
+        }
+        cold
+    }
+
+    fn insert_free(&mut self, at: usize, len: usize) {
+        let index = self.free.partition_point(|&(other, _)| other < at);
+        self.free.insert(index, (at, len));
+        self.join_with_next(index);
+        if index > 0 {
+            self.join_with_next(index - 1);
+        }
+    }
+
+    fn join_with_next(&mut self, index: usize) {
+        if let (Some(&(at, len)), Some(&(next, next_len))) =
+            (self.free.get(index), self.free.get(index + 1))
+            && at + len == next
+        {
+            self.free[index].1 = len + next_len;
+            self.free.remove(index + 1);
+        }
+    }
+}
+
+/// Writes the items of one run into a block: a table of their ends in front if they differ in size, then the items.
+#[derive(Debug)]
+pub(crate) struct RunWriter {
+    block: Arc<Block>,
+    /// Most items.
+    capacity: usize,
+    /// `None` when all items have one size.
+    ends: Option<Vec<u32>>,
+    /// Where in the block the items begin.
+    data_at: usize,
+    /// Bytes of items that have been written.
+    written: usize,
+    count: usize,
+}
+
+impl RunWriter {
+    /// # Errors
+    /// As for [`Input::block`].
+    pub(crate) fn new(
+        input: &Arc<Input>,
+        bytes: usize,
+        capacity: usize,
+        table: bool,
+    ) -> Result<Self, Error> {
+        let data_at = if table { align_up(capacity * 4) } else { 0 };
+        let block = input.block(bytes.saturating_add(data_at))?;
+        let ends = table.then(Vec::new);
+        Ok(Self { block: Arc::new(block), capacity, ends, data_at, written: 0, count: 0 })
+    }
+
+    /// What keeps the block in use.
+    pub(crate) fn block(&self) -> Arc<Block> {
+        Arc::clone(&self.block)
+    }
+
+    /// Place of the table, place of the items, and the length of what may hold items.
+    pub(crate) fn places(&self) -> (u64, u64, u64) {
+        let data_at = self.block.at() + self.data_at as u64;
+        let only = self.ends.as_ref().is_some_and(|ends| ends.first() == Some(&TO_THE_END));
+        let len = if only { self.written } else { self.block.len - self.data_at };
+        (self.block.at(), data_at, len as u64)
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Bytes that the block has for items.
+    pub(crate) fn bytes(&self) -> usize {
+        self.block.len - self.data_at
+    }
+
+    /// Most items.
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How many more items may be written.
+    pub(crate) fn room(&self) -> usize {
+        self.capacity - self.count
+    }
+
+    /// Writes items by `fill`.
+    pub(crate) fn write<T>(&mut self, fill: impl FnOnce(&mut ItemWriter<'_>) -> T) -> T {
+        let base = if self.ends.is_some() { align_up(self.written) } else { self.written };
+        let from = (self.data_at + base).min(self.block.len);
+        let len = self.block.len - from;
+        // SAFETY: the range lies within the block, which belongs to this writer alone: `block()` gives out what keeps it, not its
+        // bytes. It lies behind every item that has been written, so no reader of a published item looks at it.
+        let room = unsafe {
+            std::slice::from_raw_parts_mut(
+                self.block.input.map.base().add(self.block.at + from).as_ptr(),
+                len,
+            )
+        };
+        let mut writer = ItemWriter::new(room, self.ends.as_mut(), base);
+        let result = fill(&mut writer);
+        let (count, len) = (writer.count(), writer.len());
+        if count > 0 {
+            self.written = base + len;
+            let before = self.count;
+            self.count += count;
+            self.write_table(before);
+        }
+        result
+    }
+
+    /// Puts the ends of the items from `before` on into the table.
+    fn write_table(&mut self, before: usize) {
+        let Some(ends) = &self.ends else { return };
+        let new: &[u8] = bytemuck::cast_slice(&ends[before..]);
+        assert!(before * 4 + new.len() <= self.data_at, "the table has room for every item");
+        // SAFETY: the table lies at the beginning of the block, and these entries behind every entry of a published item.
+        unsafe {
+            let table = self.block.input.map.base().add(self.block.at + before * 4);
+            std::ptr::copy_nonoverlapping(new.as_ptr(), table.as_ptr(), new.len());
+        }
+    }
+
+    /// Takes the items from `first` on out again, and puts them at the beginning of a new writer with more room.
+    ///
+    /// # Errors
+    /// As for [`Input::block`].
+    pub(crate) fn carry(
+        &mut self,
+        first: usize,
+        stride: Option<usize>,
+        bytes: usize,
+        capacity: usize,
+    ) -> Result<Self, Error> {
+        let mut next = Self::new(&self.block.input, bytes, capacity, self.ends.is_some())?;
+        let from = match (stride, &self.ends) {
+            (Some(stride), _) => first * stride,
+            (None, Some(ends)) => {
+                first.checked_sub(1).map_or(0, |before| align_up(ends[before] as usize))
+            }
+            (None, None) => 0,
+        };
+        let len = self.written - from;
+        // SAFETY: both ranges lie within their blocks, which are two: the first was written by this writer, the second is new.
+        unsafe {
+            let base = self.block.input.map.base();
+            let (old, new) = (
+                base.add(self.block.at + self.data_at + from),
+                base.add(next.block.at + next.data_at),
+            );
+            std::ptr::copy_nonoverlapping(old.as_ptr(), new.as_ptr(), len);
+        }
+        if let (Some(ends), Some(next_ends)) = (&mut self.ends, &mut next.ends) {
+            next_ends.extend(ends.drain(first..).map(|end| end - from as u32));
+        }
+        (next.written, next.count) = (len, self.count - first);
+        next.write_table(0);
+        (self.count, self.written) = (first, from);
+        Ok(next)
+    }
+}

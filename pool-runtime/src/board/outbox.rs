@@ -1,0 +1,343 @@
+//! How results go back: each worker has a segment of its own, writes results into it, and posts where they lie. The parent
+//! takes the posts in order, and what it has taken may be written over.
+//!
+//! Small results go round a ring; a large one has an extent of its own, used again for the next of its size. Both halves,
+//! `Writer` and `Reader`, stand here side by side.
+#![expect(unsafe_code, reason = "reads and writes shared memory by offset")]
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::time::Duration;
+
+use super::layout::{
+    Cell, Head, Outbox, POSTS, Post, RESULTS_AT, Tag, pack_range, phase, unpack_range,
+};
+use crate::codec::align_up;
+use crate::error::{Error, ErrorKind};
+use crate::payload::Payload;
+use crate::sys::memory::Map;
+
+/// What is asked for at first; less where the address space is limited.
+pub(crate) const SEGMENT: usize = 32 << 30;
+pub(crate) const SMALLEST_SEGMENT: usize = 512 << 20;
+/// The ring: large enough to keep a worker going while the parent is busy, small enough to stay in its cache.
+const RING: usize = 1 << 20;
+/// Room is not asked for in smaller pieces than this, so that a chunk of small results is one post.
+const PIECE: usize = 64 << 10;
+/// A result larger than this goes into an extent.
+const LARGEST_IN_RING: usize = RING / 4;
+/// Extents begin here.
+const EXTENTS_AT: usize = RESULTS_AT + RING;
+/// A worker with more than this in extents that were not taken waits. One extent is always allowed.
+const EXTENT_BUDGET: usize = 64 << 20;
+/// Free extents beyond this give their memory back.
+const KEPT_WARM: usize = 64 << 20;
+
+/// The worker's half.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    map: Map,
+    /// Where in the ring the next result goes, counted on and on. `at % RING` is the place.
+    at: u64,
+    /// What is in use, oldest first, with the number of the post that uses it.
+    live: VecDeque<(u64, Spot)>,
+    /// The room that was last given out.
+    given: Spot,
+    extents: Extents,
+    posted: u64,
+}
+
+/// Where a worker meets its parent: its own cell, and what concerns all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place<'a> {
+    pub(crate) cell: &'a Cell,
+    pub(crate) head: &'a Head,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Spot {
+    /// In the ring, from one count to another.
+    Ring { from: u64, to: u64 },
+    /// An extent, by offset and size.
+    Extent { at: usize, len: usize },
+}
+
+impl Writer {
+    pub(crate) fn new(map: Map) -> Self {
+        Self {
+            map,
+            at: 0,
+            live: VecDeque::new(),
+            given: Spot::Ring { from: 0, to: 0 },
+            extents: Extents::new(),
+            posted: 0,
+        }
+    }
+
+    fn outbox(&self) -> &Outbox {
+        super::outbox(&self.map)
+    }
+
+    /// Room for at least `need` bytes, and where it begins in the segment. Waits for the parent when everything is in use.
+    ///
+    /// # Errors
+    /// Kind `Encode` when the segment could never hold as much.
+    pub(crate) fn room(
+        &mut self,
+        place: &Place<'_>,
+        need: usize,
+    ) -> Result<(&mut [u8], u64), Error> {
+        let (at, len) = if need > LARGEST_IN_RING {
+            self.extent(place, need)?
+        } else {
+            self.piece(place, need)
+        };
+        let from = self.map.at(at, len).ok_or_else(|| too_large(need))?;
+        // SAFETY: the range lies within the mapping, nobody else writes to this segment, and no live post covers it: `piece` and
+        // `extent` give out nothing that is in use, and `self` stays borrowed as long as the slice.
+        Ok((unsafe { std::slice::from_raw_parts_mut(from.as_ptr(), len) }, at as u64))
+    }
+
+    fn piece(&mut self, place: &Place<'_>, need: usize) -> (usize, usize) {
+        let need = need.max(PIECE);
+        loop {
+            self.forget_taken(place.cell);
+            let oldest = self.live.iter().find_map(|(_, spot)| match spot {
+                Spot::Ring { from, .. } => Some(*from),
+                Spot::Extent { .. } => None,
+            });
+            let to_end = RING - (self.at % RING as u64) as usize;
+            if to_end < need {
+                // A piece does not go round the corner: the rest of the ring is passed over.
+                self.at += to_end as u64;
+            }
+            let used = oldest.map_or(0, |oldest| (self.at - oldest) as usize);
+            let free = RING.saturating_sub(used).min(RING - (self.at % RING as u64) as usize);
+            if free >= need {
+                self.given = Spot::Ring { from: self.at, to: self.at + free as u64 };
+                return (RESULTS_AT + (self.at % RING as u64) as usize, free);
+            }
+            self.wait(place);
+        }
+    }
+
+    fn extent(&mut self, place: &Place<'_>, need: usize) -> Result<(usize, usize), Error> {
+        loop {
+            self.forget_taken(place.cell);
+            let in_use = self.extents.in_use;
+            if in_use == 0 || in_use.saturating_add(need) <= EXTENT_BUDGET {
+                break;
+            }
+            self.wait(place);
+        }
+        let limit = self.map.len() - EXTENTS_AT.min(self.map.len());
+        let (at, len) = self.extents.take(need, limit).ok_or_else(|| too_large(need))?;
+        self.given = Spot::Extent { at, len };
+        Ok((EXTENTS_AT + at, len))
+    }
+
+    /// Sleeps until the parent has taken something.
+    fn wait(&mut self, place: &Place<'_>) {
+        let cell = place.cell;
+        let before = cell.taken.load(Acquire);
+        let doing = cell.phase.swap(phase::BLOCKED, AcqRel);
+        place.head.parent_bed().wake(u32::MAX);
+        // The bound is for a parent that has gone mad; one that died takes this process with it.
+        cell.room_bed().sleep(
+            Some(Duration::from_millis(100)),
+            || cell.taken.load(Acquire) != before,
+            || (),
+        );
+        cell.phase.store(doing, Release);
+    }
+
+    fn forget_taken(&mut self, cell: &Cell) {
+        let taken = cell.taken.load(Acquire);
+        while let Some(&(post, spot)) = self.live.front()
+            && post < taken
+        {
+            self.live.pop_front();
+            if let Spot::Extent { at, len } = spot {
+                for (at, len) in self.extents.give_back(at, len) {
+                    self.map.release(EXTENTS_AT + at, len);
+                }
+            }
+        }
+    }
+
+    /// Posts the first `len` bytes of the room that was last given out, as what came of `items`.
+    pub(crate) fn post(
+        &mut self,
+        place: &Place<'_>,
+        run: Tag,
+        items: (u32, u32),
+        len: usize,
+        kind: u64,
+    ) {
+        while self.posted - place.cell.taken.load(Acquire).min(self.posted) >= POSTS as u64 {
+            self.wait(place);
+        }
+        let at = match self.given {
+            Spot::Ring { from, .. } => {
+                let to = from + align_up(len) as u64;
+                self.at = to;
+                self.live.push_back((self.posted, Spot::Ring { from, to }));
+                RESULTS_AT + (from % RING as u64) as usize
+            }
+            Spot::Extent { at, .. } => {
+                self.live.push_back((self.posted, self.given));
+                EXTENTS_AT + at
+            }
+        };
+        self.given = Spot::Ring { from: self.at, to: self.at };
+        self.posted += 1;
+        let outbox = self.outbox();
+        let post = &outbox.posts[(self.posted - 1) as usize % POSTS];
+        post.run.store(run.pack(), Relaxed);
+        post.items.store(pack_range(items.0, items.1), Relaxed);
+        post.at.store(at as u64, Relaxed);
+        post.len.store(len as u64, Relaxed);
+        post.kind.store(kind, Relaxed);
+        // Release: pairs with the acquire in `Reader::next`; the post and the results it names are seen with the count.
+        outbox.posted.store(self.posted, Release);
+    }
+}
+
+fn too_large(need: usize) -> Error {
+    Error::new(
+        ErrorKind::Encode,
+        format!("a result of {need} bytes is larger than the segment for results"),
+    )
+}
+
+/// Which parts of the large end of the segment are in use.
+#[derive(Debug)]
+struct Extents {
+    /// Offset and size of those that are free, the last used last: its pages are the warmest.
+    free: Vec<(usize, usize)>,
+    end: usize,
+    in_use: usize,
+}
+
+impl Extents {
+    fn new() -> Self {
+        Self { free: Vec::new(), end: 0, in_use: 0 }
+    }
+
+    fn take(&mut self, need: usize, limit: usize) -> Option<(usize, usize)> {
+        let len = round_up(need)?;
+        let fits = |&(_, free): &(usize, usize)| free >= len && free / 2 <= len;
+        let found = match self.free.iter().rposition(fits) {
+            Some(index) => self.free.remove(index),
+            None => self.fresh(len, limit)?,
+        };
+        self.in_use += found.1;
+        Some(found)
+    }
+
+    fn fresh(&mut self, len: usize, limit: usize) -> Option<(usize, usize)> {
+        if self.end.checked_add(len)? > limit && self.in_use == 0 {
+            // Nothing is in use: everything may be laid out anew.
+            self.free.clear();
+            self.end = 0;
+        }
+        if self.end.checked_add(len)? > limit {
+            return None;
+        }
+        self.end += len;
+        Some((self.end - len, len))
+    }
+
+    /// Gives one back, and says which are to lose their memory.
+    fn give_back(&mut self, at: usize, len: usize) -> Vec<(usize, usize)> {
+        self.in_use -= len;
+        self.free.push((at, len));
+        let mut cold = Vec::new();
+        if len > KEPT_WARM {
+            cold.push((at, len));
+        }
+        let mut warm: usize = 0;
+        for &(at, len) in self.free.iter().rev().filter(|(_, len)| *len <= KEPT_WARM) {
+            warm += len;
+            if warm > KEPT_WARM {
+                cold.push((at, len));
+            }
+        }
+        cold
+    }
+}
+
+/// Sizes that come again: at most an eighth more than what is needed, and whole pages.
+fn round_up(need: usize) -> Option<usize> {
+    let step = (need.checked_next_power_of_two()? / 16).max(4096);
+    need.checked_next_multiple_of(step)
+}
+
+/// The parent's half.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    map: Map,
+    taken: u64,
+}
+
+/// What a post says. Nothing in it has been checked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Posted {
+    pub(crate) run: Tag,
+    pub(crate) items: (u32, u32),
+    pub(crate) at: u64,
+    pub(crate) len: u64,
+    pub(crate) kind: u64,
+}
+
+impl Reader {
+    pub(crate) fn new(map: Map) -> Self {
+        Self { map, taken: 0 }
+    }
+
+    /// Whether there is a post that was not taken.
+    #[inline]
+    pub(crate) fn has_post(&self) -> bool {
+        super::outbox(&self.map).posted.load(Relaxed) != self.taken
+    }
+
+    /// The oldest post that was not taken.
+    pub(crate) fn next(&self) -> Option<Posted> {
+        let outbox = super::outbox(&self.map);
+        if outbox.posted.load(Acquire) <= self.taken {
+            return None;
+        }
+        let post: &Post = &outbox.posts[self.taken as usize % POSTS];
+        Some(Posted {
+            run: Tag::unpack(post.run.load(Relaxed)),
+            items: unpack_range(post.items.load(Relaxed)),
+            at: post.at.load(Relaxed),
+            len: post.len.load(Relaxed),
+            kind: post.kind.load(Relaxed),
+        })
+    }
+
+    /// The bytes that a post names, if they lie within the segment.
+    pub(crate) fn payload(&self, at: u64, len: u64) -> Option<Payload<'_>> {
+        let (at, len) = (usize::try_from(at).ok()?, usize::try_from(len).ok()?);
+        let from = self.map.at(at, len)?;
+        // SAFETY: the range was just checked to lie within the mapping, which lives as long as `self`.
+        Some(unsafe { Payload::from_raw(from.as_ptr(), len) })
+    }
+
+    /// The oldest post has been dealt with. `tell` makes it so for the worker.
+    pub(crate) fn took(&mut self) {
+        self.taken += 1;
+    }
+
+    /// Tells the worker what has been taken.
+    pub(crate) fn tell(&self, cell: &Cell) {
+        cell.taken.store(self.taken, Release);
+        cell.room_bed().wake(1);
+    }
+
+    /// How many bytes lie from `at` to the end of the segment.
+    pub(crate) fn rest(&self, at: u64) -> u64 {
+        (self.map.len() as u64).saturating_sub(at)
+    }
+}

@@ -1,0 +1,149 @@
+//! What parent and child say to each other over their socket: few messages, none of them on the path of a task.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::codec;
+use crate::error::{Error, ErrorKind};
+use crate::sys::memory;
+use crate::sys::socket::Socket;
+use crate::task::Call;
+
+/// The first message of a parent, sent before the child starts, so that the child need not wait for it.
+/// With it come the descriptors of the arena and of whatever the role needs.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Hello {
+    /// The id that the child's environment names: a child that finds another one is not ours.
+    pub(crate) id: u128,
+    pub(crate) role: Role,
+    pub(crate) surroundings: Surroundings,
+}
+
+/// What the child is for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Role {
+    Worker(WorkerHello),
+}
+
+/// What a worker is told. Descriptors: control segment, input segment, its result segment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct WorkerHello {
+    /// Its number in the pool, from 0.
+    pub(crate) index: usize,
+    pub(crate) input_len: usize,
+    pub(crate) results_len: usize,
+    pub(crate) initializer: Option<EncodedCall>,
+    pub(crate) finalizer: Option<EncodedCall>,
+    /// Items before it leaves, to be replaced.
+    pub(crate) max_tasks: Option<u64>,
+    /// Bytes of private memory. A worker that keeps half of them after an item leaves, to be replaced.
+    pub(crate) memory_limit: Option<usize>,
+}
+
+/// A call with its arguments, as bytes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct EncodedCall {
+    /// `TaskId`.
+    pub(crate) task: u64,
+    pub(crate) arguments: Vec<u8>,
+}
+
+impl EncodedCall {
+    /// # Errors
+    /// What an argument said when it was encoded.
+    pub(crate) fn of<R>(call: &Call<R>) -> Result<Self, Error> {
+        Ok(Self { task: call.task()?.id().0, arguments: call.bytes()?.to_vec() })
+    }
+}
+
+/// How a child's surroundings differ from its parent's.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Surroundings {
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) nice: Option<i32>,
+    pub(crate) cpus: Option<Vec<usize>>,
+    /// How many workers its own default pool has.
+    pub(crate) default_workers: usize,
+    /// What `current_process().name()` says.
+    pub(crate) name: String,
+    pub(crate) parent_name: String,
+}
+
+/// The only thing that a worker says.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum FromWorker {
+    /// It cannot begin: its surroundings or its initializer failed. It leaves.
+    Failed(Error),
+}
+
+/// Longer messages travel in a file of their own: a socket's buffer is small.
+const INLINE: usize = 32 << 10;
+const HERE: u8 = 0;
+const IN_FILE: u8 = 1;
+
+/// Sends one message.
+///
+/// # Errors
+/// Kind `Disconnected` when the other side is gone, `Encode` and `Io` for what they say.
+pub(crate) fn send(
+    socket: &Socket,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), Error> {
+    let mut bytes = vec![HERE];
+    codec::message::encode(message, &mut bytes)?;
+    if bytes.len() <= INLINE {
+        return socket.send(&bytes, descriptors);
+    }
+    let mut file = File::from(memory::create("pool-message", bytes.len())?);
+    file.write_all(&bytes).map_err(|error| Error::os("writing a message", error))?;
+    let mut descriptors = descriptors.to_vec();
+    descriptors.push(file.as_fd());
+    socket.send(&[IN_FILE], &descriptors)
+}
+
+/// Waits for one message.
+///
+/// # Errors
+/// Kind `Disconnected` when the other side is gone, `Decode` when it does not speak like us.
+pub(crate) fn receive<T: DeserializeOwned>(socket: &Socket) -> Result<(T, Vec<OwnedFd>), Error> {
+    let mut room = vec![0; INLINE];
+    let (len, descriptors) = socket.receive(&mut room)?;
+    decode(&room[..len], descriptors)
+}
+
+/// As [`receive`]; `None` when there is no message.
+///
+/// # Errors
+/// As for [`receive`].
+pub(crate) fn try_receive<T: DeserializeOwned>(
+    socket: &Socket,
+) -> Result<Option<(T, Vec<OwnedFd>)>, Error> {
+    let mut room = vec![0; INLINE];
+    let Some((len, descriptors)) = socket.try_receive(&mut room)? else { return Ok(None) };
+    decode(&room[..len], descriptors).map(Some)
+}
+
+fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    mut descriptors: Vec<OwnedFd>,
+) -> Result<(T, Vec<OwnedFd>), Error> {
+    let bad = || Error::new(ErrorKind::Decode, "a message of an unknown form");
+    match bytes.split_first() {
+        Some((&HERE, bytes)) => Ok((codec::message::decode(bytes)?, descriptors)),
+        Some((&IN_FILE, [])) => {
+            let mut file = File::from(descriptors.pop().ok_or_else(bad)?);
+            let mut bytes = Vec::new();
+            file.rewind()
+                .and_then(|()| file.read_to_end(&mut bytes))
+                .map_err(|error| Error::os("reading a message", error))?;
+            Ok((codec::message::decode(bytes.get(1..).ok_or_else(bad)?)?, descriptors))
+        }
+        _ => Err(bad()),
+    }
+}

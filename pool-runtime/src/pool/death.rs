@@ -1,0 +1,254 @@
+//! A worker has ended: what it had finished is kept, the item it was running fails, what it had not begun goes to others,
+//! and somebody takes its place.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::desk::{Desk, Stage};
+use super::seat::{self, Remains, Sentence, Worker};
+use crate::batch::FRAME;
+use crate::board::claim;
+use crate::board::layout::{Control, phase};
+use crate::error::{Error, ErrorKind};
+use crate::message::{self, FromWorker};
+use crate::payload::Payload;
+use crate::supervisor;
+use crate::sys::process::Ending;
+use crate::sys::{oom, signals};
+
+/// Workers that ended before they were ready, with none that is ready, before the pool gives up.
+const FALSE_STARTS: u32 = 3;
+/// Wait before a start that follows a false one; twice as long each time, at most `LONGEST_WAIT`.
+const FIRST_WAIT: Duration = Duration::from_millis(10);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Runs on the supervisor's thread when the process in that seat may have ended.
+    pub(crate) fn ended(&self, index: usize) {
+        let mut desk = self.desk();
+        let Some(mut worker) = desk.seats[index].worker.take() else { return };
+        let Some(ending) = worker.child.try_reap() else {
+            desk.seats[index].worker = Some(worker);
+            return;
+        };
+        if let Ok(supervisor) = supervisor::get() {
+            supervisor.unwatch(&worker.child);
+        }
+        desk.drain_worker(&mut worker, None);
+        let cell = desk.seats[index].cell(&self.control);
+        let remains = Remains::of(cell);
+        let refusal = refusal(&worker);
+        let ready = remains.phase != phase::STARTING && refusal.is_none();
+        if ready {
+            desk.false_starts = 0;
+            desk.settle(&self.control, &worker, remains, ending);
+        } else {
+            let error = refusal.unwrap_or_else(|| self.start_error(&worker, ending));
+            self.false_start(&mut desk, error);
+        }
+        seat::wipe(&self.control.head, desk.seats[index].cell(&self.control));
+        desk.seats[index].predecessors += 1;
+        desk.find_lost(&self.control);
+        self.refill(&mut desk, index, ready);
+        drop(desk);
+        self.after_change();
+    }
+
+    /// Wakes everybody whom a death may concern: a wake-up that the dead worker got is lost otherwise.
+    pub(crate) fn after_change(&self) {
+        if claim::has_work(&self.control) {
+            self.control.head.worker_bed().wake(u32::MAX);
+        }
+        self.control.head.parent_bed().wake(u32::MAX);
+        self.changed.notify_all();
+    }
+
+    fn start_error(&self, worker: &Worker, ending: Ending) -> Error {
+        let kind = if self.config.initializer.is_some() {
+            ErrorKind::Initializer
+        } else {
+            ErrorKind::Spawn
+        };
+        let error = match &worker.sentence {
+            Some(sentence) => sentence.error(),
+            None => Error::new(kind, "a worker ended before it was ready"),
+        };
+        blame(error.with_kind(kind), worker, ending)
+    }
+
+    fn false_start(&self, desk: &mut Desk, error: Error) {
+        desk.false_starts += 1;
+        let some_ready = desk.seats.iter().any(|seat| {
+            seat.worker.is_some() && seat.cell(&self.control).phase.load(Relaxed) != phase::STARTING
+        });
+        if desk.false_starts >= FALSE_STARTS && !some_ready {
+            self.give_up(desk, error);
+        }
+    }
+
+    /// The pool cannot go on: every job ends with `error`.
+    pub(crate) fn give_up(&self, desk: &mut Desk, error: Error) {
+        for (slot, id) in desk.job_slots() {
+            desk.doom_job(&self.control, slot, id, &error);
+        }
+        desk.broken.get_or_insert(error);
+        for worker in desk.seats.iter().filter_map(|seat| seat.worker.as_ref()) {
+            worker.child.kill();
+        }
+    }
+
+    /// Fills an empty seat, at once after a worker that did its work, after a while otherwise.
+    fn refill(&self, desk: &mut Desk, index: usize, ready: bool) {
+        let closing = self.control.head.closing.load(Relaxed) != 0;
+        let wanted = !closing || desk.jobs().any(|job| job.accounted < job.fed || !job.input_over);
+        if desk.broken.is_some() || desk.stage == Stage::Terminated || !wanted {
+            return;
+        }
+        if !ready {
+            let wait = FIRST_WAIT * 2_u32.saturating_pow(desk.false_starts.min(16));
+            desk.seats[index].retry_at = Some(Instant::now() + wait.min(LONGEST_WAIT));
+            return;
+        }
+        if let Err(error) = self.start(desk, index) {
+            self.could_not_start(desk, index, error);
+        }
+    }
+
+    pub(crate) fn could_not_start(&self, desk: &mut Desk, index: usize, error: Error) {
+        desk.seats[index].retry_at =
+            Some(Instant::now() + FIRST_WAIT * 2_u32.saturating_pow(desk.false_starts.min(9)));
+        if desk.seats.iter().all(|seat| seat.worker.is_none()) {
+            self.false_start(desk, error);
+        }
+    }
+}
+
+/// What the worker said of why it could not begin.
+fn refusal(worker: &Worker) -> Option<Error> {
+    match message::try_receive(&worker.socket) {
+        Ok(Some((FromWorker::Failed(error), _))) => Some(error.with_pid(worker.child.pid())),
+        _ => None,
+    }
+}
+
+impl Desk {
+    /// Deals with the chunk that a dead worker had.
+    fn settle(&mut self, control: &Control, worker: &Worker, remains: Remains, ending: Ending) {
+        match remains.phase {
+            phase::TAKING => {
+                if let Some(run) = self.run_mut(remains.run) {
+                    run.suspect = true;
+                }
+            }
+            phase::RUNNING | phase::BLOCKED => self.settle_chunk(control, worker, remains, ending),
+            _ => {}
+        }
+    }
+
+    fn settle_chunk(
+        &mut self,
+        control: &Control,
+        worker: &Worker,
+        remains: Remains,
+        ending: Ending,
+    ) {
+        let tag = remains.run;
+        let Some(run) = self.run(tag) else { return };
+        let (first, end) = (remains.chunk.0.max(run.first), remains.chunk.1.min(run.written));
+        let progress = remains.progress.clamp(first, end.max(first));
+        self.salvage(worker, remains, first, progress);
+        let Some(run) = self.run(tag) else { return };
+        let open = run.unknown(first, end);
+        // The first that is not finished is the one that ran.
+        let Some(&(victim, _)) = open.first() else { return };
+        self.settle_victim(control, worker, remains, ending, victim);
+        for (from, to) in open {
+            let from = if from == victim { victim + 1 } else { from };
+            if from < to {
+                self.again(control, tag, from, to);
+            }
+        }
+    }
+
+    /// Keeps the results that were written and not yet posted.
+    fn salvage(&mut self, worker: &Worker, remains: Remains, first: u32, progress: u32) {
+        let from = remains.published.max(first);
+        let Some(job) = self.job_of(remains.run).filter(|_| from < progress) else { return };
+        let Some(rest) =
+            worker.reader.payload(remains.results_at, worker.reader.rest(remains.results_at))
+        else {
+            return;
+        };
+        let count = (progress - from) as usize;
+        let len = match job.task.result_stride {
+            Some(stride) => count.checked_mul(stride).filter(|&len| len <= rest.len()),
+            None => framed_len(&rest, count),
+        };
+        if let Some(payload) =
+            len.and_then(|len| worker.reader.payload(remains.results_at, len as u64))
+        {
+            self.take_results(remains.run, from, progress, &payload, None);
+        }
+    }
+
+    fn settle_victim(
+        &mut self,
+        control: &Control,
+        worker: &Worker,
+        remains: Remains,
+        ending: Ending,
+        victim: u32,
+    ) {
+        let error = match &worker.sentence {
+            Some(sentence) => sentence.error(),
+            None => Error::new(ErrorKind::WorkerDied, detail(remains, ending)),
+        };
+        let stopped = self.job_of(remains.run).is_some_and(|job| job.is_to_stop());
+        let error = match self.job_of(remains.run).and_then(|job| job.doomed.clone()) {
+            Some(doom) if matches!(worker.sentence, Some(Sentence::Cancelled) | None) => {
+                doom.with_pid(worker.child.pid())
+            }
+            _ => blame(error, worker, ending),
+        };
+        let again = matches!(error.kind(), ErrorKind::WorkerDied | ErrorKind::TimedOut);
+        if again && !stopped && self.may_retry(remains.run, victim) {
+            self.again(control, remains.run, victim, victim + 1);
+        } else {
+            self.fail(remains.run, victim, &error);
+        }
+    }
+}
+
+/// How many bytes `count` results take that have their lengths in front; `None` when they do not fit.
+fn framed_len(payload: &Payload<'_>, count: usize) -> Option<usize> {
+    let mut at = 0_usize;
+    for _ in 0..count {
+        let mut len = [0; FRAME];
+        payload.copy_at(at, &mut len).then_some(())?;
+        let len = usize::try_from(u64::from_le_bytes(len)).ok()?;
+        at = at.checked_add(FRAME)?.checked_add(len)?.checked_next_multiple_of(FRAME)?;
+    }
+    (at <= payload.len()).then_some(at)
+}
+
+fn detail(remains: Remains, ending: Ending) -> String {
+    if remains.note == signals::STACK_OVERFLOW {
+        return "its stack overflowed".to_owned();
+    }
+    match ending {
+        Ending::Signalled(libc::SIGKILL) if oom::killed_somebody() => {
+            "the kernel's OOM killer has ended a process of this cgroup".to_owned()
+        }
+        _ => String::new(),
+    }
+}
+
+fn blame(error: Error, worker: &Worker, ending: Ending) -> Error {
+    let error = error.with_pid(worker.child.pid());
+    match ending {
+        _ if worker.sentence.is_some() => error,
+        Ending::Signalled(signal) => error.with_signal(signal),
+        Ending::Exited(code) => error.with_exit_code(code),
+    }
+}

@@ -1,0 +1,162 @@
+//! What the supervisor looks after while a pool works: deadlines, memory, work that is not wanted any more, and starts that
+//! are due. Workers take no clock for it: their progress words are sampled from outside.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::desk::{Desk, Stage};
+use super::seat::{Doing, Sentence};
+use crate::board::layout::phase;
+use crate::sys::process::private_memory;
+
+/// How often memory is looked at: a process that fills it at 3 GB/s gets 15 MB further.
+const MEMORY_EVERY: Duration = Duration::from_millis(5);
+/// Work that is not wanted any more may go on so long before its worker is killed for it: an item of a millisecond is
+/// cheaper to wait for than a worker to replace.
+const GRACE: Duration = Duration::from_millis(10);
+/// A deadline is looked at so many times before it passes, so that it is missed by at most a part of itself.
+const LOOKS: u32 = 10;
+const OFTEN: Duration = Duration::from_millis(1);
+const SELDOM: Duration = Duration::from_millis(20);
+/// How long a worker may take from its start to its first look for work, initializer included.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+
+impl Engine {
+    /// One look at everything; gives how long until the next, `None` when nothing needs one.
+    pub(crate) fn look_after(&self, now: Instant) -> Option<Duration> {
+        let mut desk = self.desk();
+        let mut next = Next(None);
+        for index in 0..desk.seats.len() {
+            self.restart(&mut desk, index, now, &mut next);
+            self.watch_start(&mut desk, index, now, &mut next);
+            self.watch_work(&mut desk, index, now, &mut next);
+        }
+        next.0
+    }
+
+    fn restart(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
+        let Some(due) = desk.seats[index].retry_at else { return };
+        if desk.broken.is_some() || desk.stage == Stage::Terminated {
+            desk.seats[index].retry_at = None;
+        } else if due > now {
+            next.at_most(due - now);
+        } else {
+            if let Err(error) = self.start(desk, index) {
+                self.could_not_start(desk, index, error);
+            }
+            next.at_most(OFTEN);
+        }
+    }
+
+    fn watch_start(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
+        let limit = self.config.start_timeout.unwrap_or(READY_WITHIN);
+        let starting = desk.seats[index].cell(&self.control).phase.load(Relaxed) == phase::STARTING;
+        let Some(worker) = desk.seats[index]
+            .worker
+            .as_mut()
+            .filter(|worker| starting && worker.sentence.is_none())
+        else {
+            return;
+        };
+        match limit.checked_sub(now.saturating_duration_since(worker.started)) {
+            Some(left) if !left.is_zero() => next.at_most(left),
+            _ => {
+                worker.sentence = Some(Sentence::NotReady(limit));
+                worker.child.kill();
+            }
+        }
+    }
+
+    fn watch_work(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
+        let doing = desk.seats[index].doing(&self.control);
+        let Some((doing, job)) = doing.and_then(|doing| Some((doing, desk.job_of(doing.run)?)))
+        else {
+            if let Some(worker) = desk.seats[index].worker.as_mut() {
+                worker.seen = None;
+            }
+            // It may begin something at any moment.
+            if desk.jobs().any(|job| {
+                job.accounted < job.fed
+                    && (job.is_to_stop()
+                        || job.timeout.is_some()
+                        || self.config.memory_limit.is_some())
+            }) {
+                next.at_most(SELDOM.min(self.shortest(desk)));
+            }
+            return;
+        };
+        let (timeout, stop) = (job.timeout, job.is_to_stop());
+        let Some(worker) =
+            desk.seats[index].worker.as_mut().filter(|worker| worker.sentence.is_none())
+        else {
+            return;
+        };
+        let since = match worker.seen {
+            Some((seen, since)) if seen == doing => since,
+            _ => now,
+        };
+        worker.seen = Some((doing, since));
+        let spent = now.saturating_duration_since(since);
+        let sentence = if stop && spent >= GRACE {
+            Some(Sentence::Cancelled)
+        } else if let Some(limit) = timeout.filter(|&limit| spent >= limit) {
+            Some(Sentence::TimedOut(limit))
+        } else {
+            self.config.memory_limit.and_then(|limit| over_limit(worker.child.pid(), limit))
+        };
+        match sentence {
+            Some(sentence) => {
+                self.execute(desk, index, doing, sentence);
+                next.at_most(OFTEN);
+            }
+            None => {
+                if stop {
+                    next.at_most(GRACE);
+                }
+                if let Some(limit) = timeout {
+                    next.at_most((limit - spent).min((limit / LOOKS).clamp(OFTEN, SELDOM)));
+                }
+                if self.config.memory_limit.is_some() {
+                    next.at_most(MEMORY_EVERY);
+                }
+            }
+        }
+    }
+
+    fn shortest(&self, desk: &Desk) -> Duration {
+        let timeouts =
+            desk.jobs().filter_map(|job| job.timeout).min().map(|limit| (limit / LOOKS).max(OFTEN));
+        let memory = self.config.memory_limit.map(|_| MEMORY_EVERY);
+        timeouts.into_iter().chain(memory).min().unwrap_or(GRACE)
+    }
+
+    /// Kills a worker for what it does, and for nothing else: it is stopped first, and goes on if by then it does something else.
+    fn execute(&self, desk: &mut Desk, index: usize, doing: Doing, sentence: Sentence) {
+        let seat = &mut desk.seats[index];
+        let Some(worker) = &seat.worker else { return };
+        worker.child.stop();
+        let guilty = seat.doing(&self.control) == Some(doing);
+        let Some(worker) = &mut seat.worker else { return };
+        if guilty {
+            worker.sentence = Some(sentence);
+            worker.child.kill();
+        } else {
+            worker.child.go_on();
+        }
+    }
+}
+
+fn over_limit(pid: u32, limit: usize) -> Option<Sentence> {
+    let used = private_memory(pid)?;
+    (used > limit).then_some(Sentence::MemoryLimit { limit, used })
+}
+
+/// The earliest of several moments.
+struct Next(Option<Duration>);
+
+impl Next {
+    fn at_most(&mut self, wait: Duration) {
+        self.0 = Some(self.0.map_or(wait, |least| least.min(wait)));
+    }
+}

@@ -1,0 +1,225 @@
+//! The engine by itself, on tasks made by hand: numbers in, numbers out.
+
+use std::any::TypeId;
+use std::time::Duration;
+
+use super::{Pool, Running, Turn};
+use crate::batch::Batch;
+use crate::codec::Stop;
+use crate::error::{Error, ErrorKind};
+use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
+use crate::payload::Payload;
+use crate::registry::TaskDef;
+
+fn number(batch: &mut Batch<'_>, f: impl Fn(u64) -> u64) {
+    batch.each(
+        |mut item| Ok(f(item.u64()?)),
+        |result, out| out.write(&result.to_le_bytes()),
+        |_| Ok(8),
+    );
+}
+
+const fn task(name: &'static str, marker: TypeId, run: fn(&mut Batch<'_>)) -> TaskDef {
+    TaskDef {
+        name,
+        named: true,
+        place: (file!(), line!(), column!()),
+        marker,
+        run,
+        failed: |_| None,
+        retries: None,
+        timeout: None,
+        result_stride: Some(8),
+        plain_result: true,
+        writes_in_place: false,
+    }
+}
+
+macro_rules! tasks {
+    ($($name:ident = $f:expr;)*) => {$(
+        struct $name;
+        impl $name {
+            const DEF: &'static TaskDef = &task(stringify!($name), TypeId::of::<$name>(), |batch| number(batch, $f));
+        }
+        inventory::submit! { task(stringify!($name), TypeId::of::<$name>(), |batch| number(batch, $f)) }
+    )*};
+}
+
+tasks! {
+    Double = |x| x * 2;
+    Picky = |x| if x == 77 { panic!("seventy-seven") } else { x };
+    Dies = |x| if x == 500 { std::process::abort() } else { x + 1 };
+    Leaves = |x| if x == 5 { std::process::exit(3) } else { x + 1 };
+    Spins = |x| if x == 5 { loop { std::hint::spin_loop() } } else { x + 1 };
+    Pid = |_| u64::from(std::process::id());
+}
+
+struct Numbers(std::ops::Range<u64>);
+
+impl Source for Numbers {
+    fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+        for _ in 0..max {
+            let Some(next) = self.0.clone().next() else { return Filled::End };
+            match items.put(|out| out.write(&next.to_le_bytes())) {
+                Ok(()) => self.0.start += 1,
+                Err(Stop::Full) => return Filled::Full,
+                Err(Stop::Failed(error)) => return Filled::Failed(error),
+            }
+        }
+        Filled::More
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.0.size_hint()
+    }
+}
+
+#[derive(Default)]
+struct All {
+    results: std::collections::BTreeMap<u64, u64>,
+    errors: Vec<Error>,
+}
+
+impl Sink for All {
+    fn results(&mut self, first: u64, count: usize, payload: &Payload<'_>) {
+        for at in 0..count {
+            let mut bytes = [0; 8];
+            assert!(payload.copy_at(at * 8, &mut bytes));
+            let twice = self.results.insert(first + at as u64, u64::from_le_bytes(bytes));
+            assert!(twice.is_none(), "item {} came twice", first + at as u64);
+        }
+    }
+
+    fn failed(&mut self, _index: u64, error: Error) {
+        self.errors.push(error);
+    }
+}
+
+fn run(pool: &Pool, task: &'static TaskDef, items: std::ops::Range<u64>, options: Options) -> All {
+    let spec = JobSpec { task, bound: Vec::new(), bound_mask: 0, item_stride: Some(8), options };
+    let mut running = Running::start(pool.inner(), spec).expect("the job starts");
+    let (mut source, mut all) = (Numbers(items), All::default());
+    while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again {}
+    all
+}
+
+#[test]
+fn every_item_comes_back_once() {
+    let pool = Pool::new(2).expect("a pool");
+    for count in [0, 1, 2, 1000, 1_000_000] {
+        let all = run(&pool, Double::DEF, 0..count, Options::default());
+        assert_eq!(all.results.len() as u64, count);
+        assert!(all.results.iter().all(|(item, result)| *result == item * 2));
+    }
+}
+
+#[test]
+fn chunk_of_one() {
+    let pool = Pool::new(2).expect("a pool");
+    let all =
+        run(&pool, Double::DEF, 0..100_000, Options { chunk_size: Some(1), ..Options::default() });
+    assert_eq!(all.results.len(), 100_000);
+}
+
+#[test]
+fn a_panic_is_one_items() {
+    let pool = Pool::new(2).expect("a pool");
+    let all = run(&pool, Picky::DEF, 0..1000, Options::default());
+    assert_eq!(all.results.len(), 999);
+    assert_eq!(all.errors[0].index(), Some(77));
+    assert_eq!(all.errors[0].panic_message(), Some("seventy-seven"));
+    assert_eq!(all.errors[0].kind(), ErrorKind::Panicked);
+}
+
+#[test]
+fn a_death_is_one_items() {
+    let pool = Pool::new(2).expect("a pool");
+    let all = run(&pool, Dies::DEF, 0..1000, Options::default());
+    assert_eq!(all.results.len(), 999);
+    assert_eq!(
+        (all.errors.len(), all.errors[0].index(), all.errors[0].signal()),
+        (1, Some(500), Some(6))
+    );
+    let all = run(&pool, Leaves::DEF, 0..1000, Options::default());
+    assert_eq!(
+        (all.errors.len(), all.errors[0].index(), all.errors[0].exit_code()),
+        (1, Some(5), Some(3))
+    );
+    assert_eq!(all.results.len(), 999);
+}
+
+#[test]
+fn a_deadline_stops_the_work() {
+    let pool = Pool::new(2).expect("a pool");
+    let options = Options { timeout: Some(Duration::from_millis(100)), ..Options::default() };
+    let all = run(&pool, Spins::DEF, 0..1000, options);
+    assert_eq!(all.results.len(), 999);
+    assert_eq!((all.errors[0].index(), all.errors[0].kind()), (Some(5), ErrorKind::TimedOut));
+}
+
+#[test]
+fn workers_are_replaced_after_their_items() {
+    let pool = Pool::builder().workers(2).max_tasks_per_worker(10).build().expect("a pool");
+    let all = run(&pool, Pid::DEF, 0..100, Options::default());
+    let mut counts = std::collections::HashMap::new();
+    all.results.values().for_each(|pid| *counts.entry(pid).or_insert(0) += 1);
+    assert_eq!(all.results.len(), 100);
+    assert!(counts.values().all(|&count| count <= 10), "{counts:?}");
+}
+
+struct Count(u64);
+impl Sink for Count {
+    fn results(&mut self, _first: u64, count: usize, _payload: &Payload<'_>) {
+        self.0 += count as u64;
+    }
+    fn failed(&mut self, _index: u64, error: Error) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn zz_speed() {
+    let pool = Pool::new(2).expect("a pool");
+    let go = |n: u64, options: Options| {
+        let spec = JobSpec {
+            task: Double::DEF,
+            bound: Vec::new(),
+            bound_mask: 0,
+            item_stride: Some(8),
+            options,
+        };
+        let start = std::time::Instant::now();
+        let mut running = Running::start(pool.inner(), spec).expect("the job starts");
+        let (mut source, mut all) = (Numbers(0..n), Count(0));
+        while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again
+        {
+        }
+        assert_eq!(all.0, n);
+        start.elapsed()
+    };
+    for _ in 0..5 {
+        let t = go(1_000_000, Options::default());
+        println!("noop 1M: {t:?} {:.2e}/s", 1e6 / t.as_secs_f64());
+    }
+    for _ in 0..5 {
+        let t = go(200_000, Options { chunk_size: Some(1), ..Options::default() });
+        println!("chunk 1: {t:?} {:.2e}/s", 2e5 / t.as_secs_f64());
+    }
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        for _ in 0..10000 {
+            go(1, Options::default());
+        }
+        println!("apply: {:?}", start.elapsed() / 10000);
+    }
+    for _ in 0..3 {
+        let mut ts: Vec<_> = (0..200)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                go(1, Options::default())
+            })
+            .collect();
+        ts.sort();
+        println!("apply asleep: {:?} p99 {:?}", ts[100], ts[197]);
+    }
+}

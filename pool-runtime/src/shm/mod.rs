@@ -1,0 +1,3 @@
+//! Memory that all processes of a tree share.
+
+pub(crate) mod tree;

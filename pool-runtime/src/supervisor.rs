@@ -1,0 +1,161 @@
+//! One thread per process that stands beside all work: it starts children, watches them, and tells whoever they belong to
+//! that one has ended.
+//!
+//! It lives as long as the process: children take the death of the thread that started them for the death of their parent,
+//! so no thread that may end must ever start one.
+
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, ErrorKind};
+use crate::sys::watch::Watch;
+
+/// Something with children.
+pub(crate) trait Ward: Send + Sync {
+    /// What was watched under `token` is ready: a child has ended.
+    fn ready(&self, token: u32);
+
+    /// Looks after what no event tells of. Gives how long until it wants to look again; `None` is never.
+    fn tick(&self, now: Instant) -> Option<Duration>;
+}
+
+type Errand = Box<dyn FnOnce() + Send>;
+
+/// The supervisor of this process.
+pub(crate) struct Supervisor {
+    watch: Watch,
+    wards: Mutex<HashMap<u32, Weak<dyn Ward>>>,
+    errands: Mutex<Vec<Errand>>,
+    next_ward: AtomicU64,
+}
+
+/// The supervisor; the first call starts it.
+///
+/// # Errors
+/// Kind `Spawn` when its thread or its descriptors cannot be made.
+pub(crate) fn get() -> Result<&'static Supervisor, Error> {
+    static SUPERVISOR: OnceLock<Supervisor> = OnceLock::new();
+    static STARTING: Mutex<()> = Mutex::new(());
+    if let Some(supervisor) = SUPERVISOR.get() {
+        return Ok(supervisor);
+    }
+    let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(supervisor) = SUPERVISOR.get() {
+        return Ok(supervisor);
+    }
+    let supervisor = Supervisor {
+        watch: Watch::new().map_err(|error| error.with_kind(ErrorKind::Spawn))?,
+        wards: Mutex::default(),
+        errands: Mutex::default(),
+        next_ward: AtomicU64::new(1),
+    };
+    let (give, take) = mpsc::sync_channel::<&'static Supervisor>(1);
+    std::thread::Builder::new()
+        .name("pool-supervisor".to_owned())
+        .spawn(move || {
+            if let Ok(supervisor) = take.recv() {
+                supervisor.run();
+            }
+        })
+        .map_err(|error| {
+            Error::new(ErrorKind::Spawn, format!("starting the supervisor's thread: {error}"))
+        })?;
+    let supervisor = SUPERVISOR.get_or_init(|| supervisor);
+    let _ = give.send(supervisor);
+    Ok(supervisor)
+}
+
+impl Supervisor {
+    fn run(&self) {
+        let mut ready = Vec::new();
+        let mut limit = None;
+        loop {
+            self.watch.wait(limit, &mut ready);
+            for errand in std::mem::take(&mut *lock(&self.errands)) {
+                errand();
+            }
+            for &key in &ready {
+                if let Some(ward) = self.ward((key >> 32) as u32) {
+                    ward.ready(key as u32);
+                }
+            }
+            limit = self.tick();
+        }
+    }
+
+    fn tick(&self) -> Option<Duration> {
+        let wards: Vec<_> = lock(&self.wards).values().cloned().collect();
+        let now = Instant::now();
+        wards.iter().filter_map(Weak::upgrade).filter_map(|ward| ward.tick(now)).min()
+    }
+
+    fn ward(&self, id: u32) -> Option<Arc<dyn Ward>> {
+        lock(&self.wards).get(&id)?.upgrade()
+    }
+
+    /// Takes a ward; its number is for `watch` and `release`.
+    pub(crate) fn adopt(&self, ward: Weak<dyn Ward>) -> u32 {
+        let id = self.next_ward.fetch_add(1, Ordering::Relaxed) as u32;
+        lock(&self.wards).insert(id, ward);
+        id
+    }
+
+    /// Looks after the ward no longer.
+    pub(crate) fn release(&self, ward: u32) {
+        lock(&self.wards).remove(&ward);
+    }
+
+    /// Tells the ward when the descriptor is ready.
+    ///
+    /// # Errors
+    /// Kind `Io` when the kernel has no room.
+    pub(crate) fn watch(&self, descriptor: &impl AsFd, ward: u32, token: u32) -> Result<(), Error> {
+        self.watch.add(descriptor, u64::from(ward) << 32 | u64::from(token))
+    }
+
+    /// Watches the descriptor no longer.
+    pub(crate) fn unwatch(&self, descriptor: &impl AsFd) {
+        self.watch.remove(descriptor);
+    }
+
+    /// Makes the supervisor tick soon.
+    pub(crate) fn nudge(&self) {
+        self.watch.ring();
+    }
+
+    /// Has `work` done on the supervisor's thread, and waits for what comes of it. Not to be called on that thread.
+    ///
+    /// # Errors
+    /// Kind `Spawn` when the work panicked.
+    pub(crate) fn run_here<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Error> {
+        let (give, take) = mpsc::channel();
+        self.errand(give, work);
+        take.recv()
+            .map_err(|_| Error::new(ErrorKind::Spawn, "the supervisor could not do its work"))
+    }
+
+    fn errand<R: Send + 'static>(
+        &self,
+        give: Sender<R>,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) {
+        let errand = move || {
+            if let Ok(result) = crate::unwind::catch(work) {
+                let _ = give.send(result);
+            }
+        };
+        lock(&self.errands).push(Box::new(errand));
+        self.watch.ring();
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,24 @@
+//! Sleeping on a word of memory that several processes share.
+//!
+//! A futex word is only a hint: whoever wakes looks again at what it waits for. The words here are never
+//! `FUTEX_PRIVATE_FLAG`: they lie in shared memory. <https://man7.org/linux/man-pages/man2/futex.2.html>
+
+use std::sync::atomic::AtomicU32;
+use std::time::Duration;
+
+use rustix::thread::futex;
+
+/// Sleeps while `word` holds `value`, at most for `limit`; may wake for no reason.
+pub(crate) fn wait(word: &AtomicU32, value: u32, limit: Option<Duration>) {
+    let limit = limit.map(|limit| futex::Timespec {
+        tv_sec: limit.as_secs().min(i64::MAX as u64) as i64,
+        tv_nsec: limit.subsec_nanos().into(),
+    });
+    // Every error (the value has changed, a signal came, the time is over) means: look again.
+    let _ = futex::wait(word, futex::Flags::empty(), value, limit.as_ref());
+}
+
+/// Wakes at most `count` sleepers, and says how many.
+pub(crate) fn wake(word: &AtomicU32, count: u32) -> usize {
+    futex::wake(word, futex::Flags::empty(), count.min(i32::MAX as u32)).unwrap_or(0)
+}

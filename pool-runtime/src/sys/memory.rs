@@ -1,0 +1,155 @@
+//! Memory that processes share: anonymous files, and their mappings.
+#![expect(unsafe_code, reason = "maps memory")]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
+
+use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+use crate::error::{Error, ErrorKind};
+
+/// Makes a file without a name, of `len` bytes, none of which has memory behind it yet. Its size can never change.
+///
+/// # Errors
+/// Kind `Io` when descriptors or memory have run out.
+pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // NOEXEC_SEAL is refused by kernels before 6.3.
+    let file = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
+        .or_else(|_| rustix::fs::memfd_create(name, flags))
+        .map_err(|error| Error::os("memfd_create", error))?;
+    rustix::fs::ftruncate(&file, len as u64)
+        .map_err(|error| Error::os("ftruncate of shared memory", error))?;
+    // A peer that could shrink the file would turn our next access into SIGBUS.
+    rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)
+        .map_err(|error| Error::os("sealing shared memory", error))?;
+    Ok(file)
+}
+
+/// From now on nobody can make a writable mapping; those that are there stay.
+///
+/// # Errors
+/// Kind `Io` on kernels before 5.1.
+pub(crate) fn forbid_new_writers(file: BorrowedFd<'_>) -> Result<(), Error> {
+    rustix::fs::fcntl_add_seals(file, SealFlags::FUTURE_WRITE)
+        .map_err(|error| Error::os("sealing shared memory", error))
+}
+
+/// Asks for memory behind a part of the file now, so that running out is an error and not SIGBUS later.
+///
+/// # Errors
+/// Kind `Io` when there is not enough.
+pub(crate) fn allocate(file: BorrowedFd<'_>, at: usize, len: usize) -> Result<(), Error> {
+    rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, at as u64, len as u64)
+        .map_err(|error| Error::os(&format!("allocating {len} bytes of shared memory"), error))
+}
+
+/// A mapping of the beginning of a file. It is unmapped when dropped.
+#[derive(Debug)]
+pub(crate) struct Map {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a `Map` is an address range; whatever is done with it goes through raw pointers, whose users answer for races.
+unsafe impl Send for Map {}
+// SAFETY: as above.
+unsafe impl Sync for Map {}
+
+/// What may be done through a mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    Read,
+    Write,
+}
+
+impl Map {
+    /// Maps the first `len` bytes.
+    ///
+    /// # Errors
+    /// Kind `Io` when there is no room in the address space.
+    pub(crate) fn new(file: BorrowedFd<'_>, len: usize, access: Access) -> Result<Self, Error> {
+        let protection = match access {
+            Access::Read => ProtFlags::READ,
+            Access::Write => ProtFlags::READ | ProtFlags::WRITE,
+        };
+        // SAFETY: the kernel chooses the place, so no mapping that exists is touched.
+        let base = unsafe {
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len,
+                protection,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+                file,
+                0,
+            )
+        };
+        let base = base
+            .map_err(|error| Error::os(&format!("mapping {len} bytes of shared memory"), error))?;
+        let base = NonNull::new(base.cast())
+            .ok_or_else(|| Error::new(ErrorKind::Io, "mmap gave a null pointer"))?;
+        Ok(Self { base, len })
+    }
+
+    pub(crate) fn base(&self) -> NonNull<u8> {
+        self.base
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Where `len` bytes from `at` on lie, when they lie within.
+    pub(crate) fn at(&self, at: usize, len: usize) -> Option<NonNull<u8>> {
+        let inside = at <= self.len && len <= self.len - at;
+        // SAFETY: the offset was just checked to lie within the mapping.
+        inside.then(|| unsafe { self.base.add(at) })
+    }
+
+    /// Gives the memory behind a part back; it reads as zeros afterwards. The mapping must be writable.
+    pub(crate) fn release(&self, at: usize, len: usize) {
+        if let Some(from) = self.at(at, len).filter(|_| len > 0) {
+            // SAFETY: the range lies within this mapping. Shared memory has no references to bytes that were given back.
+            let _ = unsafe { rustix::mm::madvise(from.as_ptr().cast(), len, Advice::LinuxRemove) };
+        }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the range is this mapping's, and whoever used it has borrowed it no longer than it lives.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Asks for huge pages behind large private memory that is about to be filled: a page fault per 2 MiB and not per 4 KiB.
+/// First touch of 4 KiB was measured at 1.4 µs plain and 0.18 µs so.
+pub(crate) fn expect_filling(bytes: &mut [u8]) {
+    const HUGE: usize = 2 << 20;
+    let from = bytes.as_mut_ptr() as usize;
+    let (first, last) = (from.next_multiple_of(HUGE), (from + bytes.len()) / HUGE * HUGE);
+    if first < last {
+        // SAFETY: the range lies within `bytes`, and the advice changes no contents.
+        let _ =
+            unsafe { rustix::mm::madvise(first as *mut _, last - first, Advice::LinuxHugepage) };
+    }
+}
+
+/// A second descriptor of the same file.
+///
+/// # Errors
+/// Kind `Io` when descriptors have run out.
+pub(crate) fn duplicate(file: &OwnedFd) -> Result<OwnedFd, Error> {
+    rustix::io::fcntl_dupfd_cloexec(file.as_fd(), 3)
+        .map_err(|error| Error::os("duplicating a descriptor", error))
+}
+
+/// Bytes of memory that this process may use: the machine's, or its cgroup's limit.
+pub(crate) fn total() -> usize {
+    let machine = rustix::system::sysinfo().totalram as usize;
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    limit.map_or(machine, |limit: usize| limit.min(machine))
+}

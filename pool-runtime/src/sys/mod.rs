@@ -1,0 +1,14 @@
+//! The floor: what the operating system gives, behind safe signatures that other systems could serve too.
+//!
+//! Knows nothing of this crate but its errors. Nothing above names a descriptor's number, a system call or a path.
+
+pub(crate) mod cpus;
+pub(crate) mod futex;
+pub(crate) mod memory;
+pub(crate) mod oom;
+pub(crate) mod process;
+pub(crate) mod random;
+pub(crate) mod signals;
+pub(crate) mod socket;
+pub(crate) mod spawn;
+pub(crate) mod watch;

@@ -1,0 +1,118 @@
+//! Child processes: how they end, and how to end them. Always by a descriptor of the process, never by a pid that may
+//! by now be somebody else's.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+
+use crate::error::Error;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Exited(i32),
+    Signalled(i32),
+}
+
+/// How long `stop` waits: at most 20 ms, in steps.
+const STOP_LOOKS: u32 = 200;
+const STOP_PAUSE: Duration = Duration::from_micros(100);
+
+/// A child that has not been reaped.
+#[derive(Debug)]
+pub(crate) struct Child {
+    pid: Pid,
+    /// Readable once the process has ended.
+    descriptor: OwnedFd,
+}
+
+impl Child {
+    /// # Errors
+    /// Kind `Io` when descriptors have run out; the child is then killed and reaped.
+    pub(crate) fn adopt(pid: Pid) -> Result<Self, Error> {
+        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+            Ok(descriptor) => Ok(Self { pid, descriptor }),
+            Err(error) => {
+                // Nobody has reaped it, so the pid is still its own.
+                let _ = rustix::process::kill_process(pid, Signal::KILL);
+                let _ = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty());
+                Err(Error::os("pidfd_open", error))
+            }
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid.as_raw_nonzero().get().cast_unsigned()
+    }
+
+    /// Sends a signal; a process that has ended takes no notice.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let _ = rustix::process::pidfd_send_signal(&self.descriptor, signal);
+    }
+
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Stops it, and waits until it stands still, at most for a moment: one that waits for a disk cannot be stopped.
+    pub(crate) fn stop(&self) {
+        self.signal(Signal::STOP);
+        for _ in 0..STOP_LOOKS {
+            let options = WaitIdOptions::STOPPED
+                | WaitIdOptions::EXITED
+                | WaitIdOptions::NOHANG
+                | WaitIdOptions::NOWAIT;
+            match rustix::process::waitid(WaitId::PidFd(self.descriptor.as_fd()), options) {
+                Ok(None) => std::thread::sleep(STOP_PAUSE),
+                _ => return,
+            }
+        }
+    }
+
+    /// Lets it go on.
+    pub(crate) fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// How it ended, if it has; it is reaped then, and must not be asked again.
+    pub(crate) fn try_reap(&self) -> Option<Ending> {
+        self.reap_with(WaitIdOptions::EXITED | WaitIdOptions::NOHANG)
+    }
+
+    /// Waits for its end.
+    pub(crate) fn reap(&self) -> Ending {
+        // Without NOHANG nothing is reported only if somebody else has reaped it, against every rule.
+        self.reap_with(WaitIdOptions::EXITED).unwrap_or(Ending::Exited(-1))
+    }
+
+    fn reap_with(&self, options: WaitIdOptions) -> Option<Ending> {
+        let status = rustix::io::retry_on_intr(|| {
+            rustix::process::waitid(WaitId::PidFd(self.descriptor.as_fd()), options)
+        });
+        match status {
+            Ok(None) => None,
+            Ok(Some(status)) => Some(match (status.terminating_signal(), status.exit_status()) {
+                (Some(signal), _) => Ending::Signalled(signal),
+                (None, code) => Ending::Exited(code.unwrap_or(-1)),
+            }),
+            // Somebody else reaped it (a SIGCHLD that is ignored does): it has ended, how is lost.
+            Err(_) => Some(Ending::Exited(-1)),
+        }
+    }
+}
+
+impl AsFd for Child {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
+    }
+}
+
+/// Resident private memory of a process in bytes: what `memory_limit` counts. Shared windows do not count.
+/// `resident - shared` of `/proc/PID/statm`. <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>
+pub(crate) fn private_memory(pid: u32) -> Option<usize> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+    let mut fields = text.split_ascii_whitespace().skip(1).map(str::parse::<usize>);
+    let (resident, shared) = (fields.next()?.ok()?, fields.next()?.ok()?);
+    Some(resident.saturating_sub(shared) * rustix::param::page_size())
+}

@@ -1,0 +1,315 @@
+//! A worker's life: begin, take chunks and run them, leave.
+//!
+//! Between the board and the registry. It knows no pool and no user type.
+#![expect(unsafe_code, reason = "views the input segment as bytes")]
+
+use std::io::Write;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::time::{Duration, Instant};
+
+use crate::batch::{Batch, Host, ItemBytes, Layout};
+use crate::board::ControlMap;
+use crate::board::claim::{self, About, Taken};
+use crate::board::layout::{Cell, FAILURE, RESULTS, SLEEPING, SPINNING, TABLE, Tag, phase};
+use crate::board::outbox::{Place, Writer};
+use crate::board::sleep::{self, Patience};
+use crate::codec;
+use crate::error::{Error, ErrorKind};
+use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
+use crate::registry::{self, TaskDef, TaskId};
+use crate::sys::memory::{Access, Map};
+use crate::sys::signals;
+use crate::sys::socket::Socket;
+
+/// The whole life of a worker.
+pub(crate) fn main(
+    hello: WorkerHello,
+    socket: Socket,
+    descriptors: impl Iterator<Item = OwnedFd>,
+) -> ! {
+    let code = match Worker::begin(&hello, descriptors) {
+        Ok(mut worker) => worker.live(&hello, &socket),
+        Err(error) => fail(&socket, error.with_kind(ErrorKind::Spawn)),
+    };
+    std::process::exit(code)
+}
+
+fn fail(socket: &Socket, error: Error) -> i32 {
+    let _ = message::send(socket, &FromWorker::Failed(error), &[]);
+    1
+}
+
+struct Worker {
+    index: usize,
+    /// Leaked: the signal handler looks at a word of it at any time.
+    control: &'static ControlMap,
+    input: Map,
+    writer: Writer,
+    pace: Pace,
+    task: Option<(u64, &'static TaskDef)>,
+    items_left: u64,
+}
+
+impl Worker {
+    fn begin(
+        hello: &WorkerHello,
+        mut descriptors: impl Iterator<Item = OwnedFd>,
+    ) -> Result<Self, Error> {
+        let mut next = || {
+            descriptors
+                .next()
+                .ok_or_else(|| Error::new(ErrorKind::Decode, "a descriptor is missing"))
+        };
+        let control = Box::leak(Box::new(ControlMap::new(next()?.as_fd())?));
+        let cell = control
+            .workers
+            .get(hello.index)
+            .ok_or_else(|| Error::new(ErrorKind::Decode, "there is no such cell"))?;
+        signals::note_overflow_in(&cell.note);
+        Ok(Self {
+            index: hello.index,
+            control,
+            input: Map::new(next()?.as_fd(), hello.input_len, Access::Read)?,
+            writer: Writer::new(Map::new(next()?.as_fd(), hello.results_len, Access::Write)?),
+            pace: Pace::new(),
+            task: None,
+            items_left: hello.max_tasks.unwrap_or(u64::MAX),
+        })
+    }
+
+    fn cell(&self) -> &'static Cell {
+        &self.control.workers[self.index]
+    }
+
+    fn live(&mut self, hello: &WorkerHello, socket: &Socket) -> i32 {
+        if let Some(call) = &hello.initializer
+            && let Err(error) = run_call(call)
+        {
+            return fail(socket, error.with_kind(ErrorKind::Initializer));
+        }
+        let _ = std::io::stdout().flush();
+        self.cell().phase.store(phase::IDLE, Release);
+        self.serve();
+        self.cell().phase.store(phase::LEAVING, Release);
+        if let Some(call) = &hello.finalizer
+            && let Err(error) = run_call(call)
+        {
+            eprintln!("the finalizer of a pool worker failed: {error}");
+        }
+        0
+    }
+
+    fn serve(&mut self) {
+        let mut patience = Patience::new();
+        while self.items_left > 0 {
+            if self.take_and_run() {
+                continue;
+            }
+            if self.control.head.closing.load(Acquire) != 0 {
+                return;
+            }
+            self.wait(&mut patience);
+        }
+    }
+
+    /// Looks for work a while, where a core is free for it, then sleeps.
+    fn wait(&mut self, patience: &mut Patience) {
+        let (head, cell) = (&self.control.head, self.cell());
+        let ready = || sleep::worth_waking(self.control);
+        let free = crate::sys::cpus::available() as u32;
+        let alone = head.spinners.fetch_add(1, Relaxed) + 1 < free;
+        cell.counted.store(SPINNING, Release);
+        let found = alone && patience.look(ready);
+        cell.counted.store(0, Release);
+        head.spinners.fetch_sub(1, Relaxed);
+        if !found {
+            head.worker_bed().sleep(
+                None,
+                || {
+                    cell.counted.store(SLEEPING, Release);
+                    ready()
+                },
+                || cell.counted.store(0, Release),
+            );
+            // A wake-up that went to a worker that was killed is lost; this one passes on what it leaves.
+            if claim::has_work(self.control) {
+                head.worker_bed().wake(1);
+            }
+        }
+    }
+
+    fn take_and_run(&mut self) -> bool {
+        let (pace, left) = (&self.pace, self.items_left);
+        let size = |about: &About| {
+            let wanted = if about.chunk > 0 { about.chunk } else { pace.items(about.job) };
+            u64::from(wanted).min(left) as u32
+        };
+        let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
+        let count = taken.items.len() as u32;
+        self.items_left -= u64::from(count);
+        if taken.about.chunk == 0 {
+            let start = Instant::now();
+            self.run(&taken);
+            self.pace.saw(taken.about.job, count, start.elapsed());
+        } else {
+            self.run(&taken);
+        }
+        self.cell().phase.store(phase::IDLE, Release);
+        let _ = std::io::stdout().flush();
+        true
+    }
+
+    fn run(&mut self, taken: &Taken) {
+        let cell = self.cell();
+        let mut host = WorkerHost {
+            writer: &mut self.writer,
+            control: self.control,
+            cell,
+            run: taken.run,
+            done: taken.items.start,
+        };
+        match prepare(&self.input, &mut self.task, &taken.about) {
+            Ok((task, items, bound)) => (task.run)(&mut Batch {
+                bound,
+                bound_mask: taken.about.bound_mask,
+                job: taken.about.job,
+                items,
+                range: taken.items.clone(),
+                result_stride: task.result_stride,
+                host: &mut host,
+            }),
+            Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
+        }
+    }
+}
+
+type Prepared<'a> = (&'static TaskDef, ItemBytes<'a>, &'a [u8]);
+
+/// The task and the bytes of a run.
+fn prepare<'a>(
+    input: &'a Map,
+    last: &mut Option<(u64, &'static TaskDef)>,
+    about: &About,
+) -> Result<Prepared<'a>, Error> {
+    let task = match *last {
+        Some((id, task)) if id == about.task => task,
+        _ => registry::find(TaskId(about.task))?,
+    };
+    *last = Some((about.task, task));
+    let data = bytes(input, about.data_at, about.data_len)?;
+    let layout = if about.stride == TABLE {
+        let len = about.data_at.saturating_sub(about.table_at);
+        Layout::Table(
+            bytemuck::try_cast_slice(bytes(input, about.table_at, len)?).map_err(|_| outside())?,
+        )
+    } else {
+        Layout::Stride(usize::try_from(about.stride).map_err(|_| outside())?)
+    };
+    Ok((task, ItemBytes { data, layout }, bytes(input, about.bound_at, about.bound_len)?))
+}
+
+fn bytes(input: &Map, at: u64, len: u64) -> Result<&[u8], Error> {
+    let (at, len) =
+        (usize::try_from(at).map_err(|_| outside())?, usize::try_from(len).map_err(|_| outside())?);
+    let from = input.at(at, len).ok_or_else(outside)?;
+    // SAFETY: the range lies within the mapping. Only the parent can write there (the segment is sealed against others), and
+    // it writes to no item that is published and not finished.
+    Ok(unsafe { std::slice::from_raw_parts(from.as_ptr(), len) })
+}
+
+#[cold]
+fn outside() -> Error {
+    Error::new(ErrorKind::Decode, "a run names bytes outside of the input segment")
+}
+
+/// Puts the results of one chunk into the outbox.
+struct WorkerHost<'a> {
+    writer: &'a mut Writer,
+    control: &'static ControlMap,
+    cell: &'static Cell,
+    run: Tag,
+    /// Items below this one are posted.
+    done: u32,
+}
+
+impl WorkerHost<'_> {
+    fn post(&mut self, to: u32, len: usize, kind: u64) {
+        self.writer.post(&self.place(), self.run, (self.done, to), len, kind);
+        let count = u64::from(to - self.done);
+        self.done = to;
+        self.cell.published.store(to.into(), Release);
+        self.control.head.posted(count, kind == FAILURE);
+    }
+
+    fn place(&self) -> Place<'static> {
+        Place { cell: self.cell, head: &self.control.head }
+    }
+}
+
+impl Host for WorkerHost<'_> {
+    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error> {
+        let (room, at) =
+            self.writer.room(&Place { cell: self.cell, head: &self.control.head }, need)?;
+        self.cell.results_at.store(at, Release);
+        Ok((room, &self.cell.progress))
+    }
+
+    fn publish(&mut self, done: u32, len: usize) {
+        self.post(done, len, RESULTS);
+    }
+
+    fn fail(&mut self, index: u32, error: Error) {
+        let mut bytes = Vec::new();
+        if codec::message::encode(&error, &mut bytes).is_err() {
+            bytes.clear();
+        }
+        self.done = index;
+        if let Ok((room, _)) =
+            self.writer.room(&Place { cell: self.cell, head: &self.control.head }, bytes.len())
+        {
+            room[..bytes.len()].copy_from_slice(&bytes);
+        }
+        self.post(index + 1, bytes.len(), FAILURE);
+        self.cell.progress.store(index + 1, Release);
+    }
+}
+
+/// How many items to take at once, by what they have been seen to cost.
+#[derive(Debug)]
+struct Pace {
+    job: u64,
+    items: u32,
+}
+
+/// A chunk should take about this long: taking and posting one costs some 0.2 µs, so that is lost in it, and no worker waits
+/// longer than this for another to finish what it has taken.
+const CHUNK_TIME: Duration = Duration::from_micros(16);
+/// Also of items that cost nothing.
+const LARGEST_CHUNK: u32 = 1 << 14;
+
+impl Pace {
+    fn new() -> Self {
+        Self { job: 0, items: 1 }
+    }
+
+    /// One, until a cost is known.
+    fn items(&self, job: u64) -> u32 {
+        if self.job == job { self.items } else { 1 }
+    }
+
+    /// Grows to at most twice what it was: an estimate from few items is a guess.
+    fn saw(&mut self, job: u64, count: u32, took: Duration) {
+        let cost = (took.as_nanos() as u64 / u64::from(count.max(1))).max(1);
+        let wanted = (CHUNK_TIME.as_nanos() as u64 / cost).clamp(1, LARGEST_CHUNK.into()) as u32;
+        let last = if self.job == job { self.items } else { 1 };
+        *self = Self { job, items: wanted.min(last.saturating_mul(2)) };
+    }
+}
+
+/// Runs a call whose result nobody wants; a failure of any kind is an error.
+pub(crate) fn run_call(call: &EncodedCall) -> Result<(), Error> {
+    let task = registry::find(TaskId(call.task))?;
+    crate::pool::run_once(task, &call.arguments).map(drop)
+}
