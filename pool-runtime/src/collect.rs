@@ -23,6 +23,12 @@ pub trait Gather<T>: Codec<T> {
     /// Results by their position.
     type Store: Default;
 
+    /// Room for `count` results, when it is known how many there will be. Fewer or more may come.
+    #[must_use]
+    fn store(_count: usize) -> Self::Store {
+        Self::Store::default()
+    }
+
     /// Reads the result at `at`, and moves `at` behind it. `scratch` is room that is used again.
     ///
     /// # Errors
@@ -48,6 +54,11 @@ pub trait Gather<T>: Codec<T> {
 /// For plain numbers the copy out of the worker's memory is the result.
 impl<T: Pod> Gather<T> for Level<POD> {
     type Store = Vec<T>;
+
+    /// Pages of zeros that are not touched before a result comes to lie there.
+    fn store(count: usize) -> Vec<T> {
+        zeroed(count).unwrap_or_default()
+    }
 
     #[inline]
     fn one(payload: &Payload<'_>, at: &mut usize, _: &mut Vec<u8>) -> Result<T, Error> {
@@ -218,8 +229,9 @@ pub(crate) struct Collected<T: Task> {
 }
 
 impl<T: Task> Collected<T> {
-    pub(crate) fn new(progress: Progress) -> Self {
-        let store = <T::Level as Gather<T::Output>>::Store::default();
+    /// `items` is how many there are, when that is known.
+    pub(crate) fn new(items: Option<usize>, progress: Progress) -> Self {
+        let store = items.map_or_else(Default::default, <T::Level as Gather<T::Output>>::store);
         Self { store, scratch: Vec::new(), ended: 0, failed: None, progress, task: PhantomData }
     }
 

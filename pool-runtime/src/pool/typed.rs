@@ -99,13 +99,17 @@ impl<'p> Asked<'p> {
     }
 }
 
-/// A bar for as many items as `source` knows to have.
-pub(super) fn progress(options: &Options, source: &impl Source) -> Progress {
-    let items = match source.size_hint() {
+/// How many items `source` has, when it knows.
+pub(super) fn exactly(source: &impl Source) -> Option<usize> {
+    match source.size_hint() {
         (least, Some(most)) if least == most => Some(most),
         _ => None,
-    };
-    Progress::new(options.progress.as_deref(), items)
+    }
+}
+
+/// A bar for as many items as `source` knows to have.
+pub(super) fn progress(options: &Options, source: &impl Source) -> Progress {
+    Progress::new(options.progress.as_deref(), exactly(source))
 }
 
 /// `par_map!` and `par_starmap!`.
@@ -127,7 +131,7 @@ where
     let lends = H::LENDS || bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let mut source = ItemSource::<T::Params, H, MapItems, _>::new(items.into_iter());
-    let mut sink = Collected::<T>::new(progress(&spec.options, &source));
+    let mut sink = Collected::<T>::new(exactly(&source), progress(&spec.options, &source));
     let running = Running::start(inner, spec)?;
     let result = collect(running, lends, &mut source, &mut sink, Collected::has_failed);
     sink.finish(result)

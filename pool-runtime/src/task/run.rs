@@ -24,18 +24,19 @@ pub fn run<T: Task>(batch: &mut Batch<'_>) {
     let prepared = prepare::<T>(batch);
     match prepared {
         Ok((places, kept)) => {
-            batch.each(
-                |item| call::<T>(mask, item, &places, &kept),
-                <T::Level as Codec<T::Output>>::encode,
-                <T::Level as Codec<T::Output>>::size,
-            );
+            // With nothing bound, the usual case, the compiler sees a loop that does not ask for each parameter where it is.
+            if mask == 0 {
+                batch.each::<_, T::Level>(|item| call::<T>(0, item, &places, &kept));
+            } else {
+                batch.each::<_, T::Level>(|item| call::<T>(mask, item, &places, &kept));
+            }
             put_back(mask, batch.job(), kept);
         }
         Err(error) => batch.fail_all(&error),
     }
 }
 
-#[inline]
+#[inline(always)]
 fn call<T: Task>(
     mask: u32,
     mut item: In<'_>,
