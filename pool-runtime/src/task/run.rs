@@ -5,8 +5,8 @@ use std::cell::RefCell;
 
 use super::params::Params;
 use super::{Task, params};
-use crate::batch::{Batch, Work};
-use crate::codec::{Codec, In, Out, Stop};
+use crate::batch::Batch;
+use crate::codec::{Codec, In};
 use crate::error::Error;
 use crate::unwind;
 
@@ -24,39 +24,28 @@ pub fn run<T: Task>(batch: &mut Batch<'_>) {
     let prepared = prepare::<T>(batch);
     match prepared {
         Ok((places, kept)) => {
-            batch.each(&Run::<T> { mask, places, kept: &kept });
+            // With nothing bound, the usual case, the compiler sees a loop that does not ask for each parameter where it is.
+            if mask == 0 {
+                batch.each::<_, T::Level>(|item| call::<T>(0, item, &places, &kept));
+            } else {
+                batch.each::<_, T::Level>(|item| call::<T>(mask, item, &places, &kept));
+            }
             put_back(mask, batch.job(), kept);
         }
         Err(error) => batch.fail_all(&error),
     }
 }
 
-/// A task with its bound arguments.
-struct Run<'a, 'k, T: Task> {
+#[inline(always)]
+fn call<T: Task>(
     mask: u32,
-    places: Places<'a, T>,
-    kept: &'k Kept<T>,
-}
-
-impl<'a, T: Task> Work<'a> for Run<'a, '_, T> {
-    type Result = T::Output;
-
-    #[inline(always)]
-    fn call(&self, mut item: In<'a>) -> Result<T::Output, Error> {
-        let held = T::Params::read(self.mask, &mut item)?;
-        let mut held = params::whole(held, item)?;
-        Ok(T::call(T::Params::lend(&mut held, &self.places, self.kept)?))
-    }
-
-    #[inline(always)]
-    fn encode(&self, result: &T::Output, out: &mut Out<'_>) -> Result<(), Stop> {
-        <T::Level as Codec<T::Output>>::encode(result, out)
-    }
-
-    #[inline]
-    fn size(&self, result: &T::Output) -> Result<usize, Error> {
-        <T::Level as Codec<T::Output>>::size(result)
-    }
+    mut item: In<'_>,
+    places: &Places<'_, T>,
+    kept: &Kept<T>,
+) -> Result<T::Output, Error> {
+    let held = T::Params::read(mask, &mut item)?;
+    let mut held = params::whole(held, item)?;
+    Ok(T::call(T::Params::lend(&mut held, places, kept)?))
 }
 
 /// Finds the bound arguments, and decodes those that are decoded once per job.
