@@ -28,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) stage: Stage,
     /// Background jobs that have got something.
     pub(crate) noticed: Vec<(usize, u64)>,
+    /// Items whose outcome is known, of all jobs ever.
+    pub(crate) finished: u64,
     /// The pool cannot go on, and why.
     pub(crate) broken: Option<Error>,
     /// Workers that ended before they were ready, since the last that got so far.
@@ -191,6 +193,7 @@ impl Desk {
             backlog: VecDeque::new(),
             stage: Stage::Open,
             noticed: Vec::new(),
+            finished: 0,
             broken: None,
             false_starts: 0,
         }
@@ -329,10 +332,14 @@ impl Desk {
             return None;
         }
         let (slot, first) = (run.job, run.base + u64::from(from));
+        let done = run.closed && run.accounted == run.written - run.first;
+        self.finished += u64::from(to - from);
         if let Some(job) = self.jobs[slot].as_mut() {
             job.accounted += u64::from(to - from);
         }
-        self.finish_run(tag);
+        if done {
+            self.finish_run(tag);
+        }
         Some((slot, first))
     }
 
