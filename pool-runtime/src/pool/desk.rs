@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use super::seat::Seat;
 use crate::board::claim::CLOSED;
-use crate::board::input::Block;
+use crate::board::input::{Block, RunWriter};
 use crate::board::layout::{Control, QUEUE, RUNS, TABLE, Tag};
 use crate::error::{Error, ErrorKind};
 use crate::registry::TaskDef;
@@ -125,6 +126,8 @@ pub(crate) struct RunState {
     bits: Vec<u64>,
     pub(crate) places: (u64, u64, u64),
     block: Arc<Block>,
+    /// How many items its writer has written by now, published or not.
+    tally: Option<Arc<AtomicU32>>,
     /// A worker died that may or may not have taken a chunk of it.
     pub(crate) suspect: bool,
 }
@@ -247,8 +250,7 @@ impl Desk {
         control: &Control,
         job: usize,
         base: u64,
-        block: Arc<Block>,
-        places: (u64, u64, u64),
+        writer: &RunWriter,
     ) -> Option<Tag> {
         let run = RunState {
             tag: Tag::new(0, 0),
@@ -259,8 +261,9 @@ impl Desk {
             closed: false,
             accounted: 0,
             bits: Vec::new(),
-            places,
-            block,
+            places: writer.places(),
+            block: writer.block(),
+            tally: Some(writer.tally()),
             suspect: false,
         };
         self.put_up(control, run)
@@ -307,6 +310,8 @@ impl Desk {
         data_len: u64,
     ) {
         let Some(state) = self.run_mut(tag) else { return };
+        // The supervisor may have been faster.
+        let written = written.max(state.written);
         let (new, slot) = (u64::from(written - state.written), state.job);
         (state.written, state.closed) = (written, closed);
         state.places.2 = data_len;
@@ -322,6 +327,30 @@ impl Desk {
             }
         }
         self.finish_run(tag);
+    }
+
+    /// Publishes what has been written and not published, for callers whose input keeps them waiting. Gives how many items.
+    pub(crate) fn publish_written(&mut self, control: &Control) -> u32 {
+        let mut new = 0;
+        let open: Vec<_> = self
+            .runs
+            .iter()
+            .flatten()
+            .filter(|run| !run.closed)
+            .map(|run| (run.tag, run.job))
+            .collect();
+        for (tag, slot) in open {
+            let chunk = self.jobs[slot].as_ref().map_or(1, |job| job.chunk.max(1));
+            let Some(run) = self.run(tag) else { continue };
+            let Some(tally) = &run.tally else { continue };
+            let ready = tally.load(Acquire) / chunk * chunk;
+            if ready > run.written {
+                new += ready - run.written;
+                let len = run.places.2;
+                self.publish(control, tag, ready, false, len);
+            }
+        }
+        new
     }
 
     /// Notes the outcome of items `from..to` of a run, and gives the job's slot and the index of the first of them; `None`
@@ -458,6 +487,7 @@ impl Desk {
                 bits: Vec::new(),
                 places: again.places,
                 block: again.block,
+                tally: None,
                 suspect: false,
             };
             if let Some(tag) = self.put_up(control, state) {

@@ -27,6 +27,9 @@ impl Engine {
     pub(crate) fn look_after(&self, now: Instant) -> Option<Duration> {
         let mut desk = self.desk();
         let mut next = Next(None);
+        if let Some(wait) = self.feeding.look(|| self.publish_written(&mut desk)) {
+            next.at_most(wait);
+        }
         for index in 0..desk.seats.len() {
             self.restart(&mut desk, index, now, &mut next);
             self.watch_start(&mut desk, index, now, &mut next);
@@ -122,6 +125,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn publish_written(&self, desk: &mut Desk) -> u32 {
+        let new = desk.publish_written(&self.control);
+        if new > 0 {
+            self.control.head.published(new.min(self.config.workers as u32));
+        }
+        new
     }
 
     fn shortest(&self, desk: &Desk) -> Duration {

@@ -9,6 +9,7 @@ mod builder;
 mod death;
 mod desk;
 mod drain;
+mod feeding;
 mod guard;
 mod inline;
 pub(crate) mod later;
@@ -41,6 +42,7 @@ use crate::supervisor::{self, Ward};
 use background::Background;
 use builder::Config;
 use desk::Desk;
+use feeding::Feeding;
 
 /// What a pool and its jobs share.
 #[derive(Debug)]
@@ -80,6 +82,8 @@ pub(crate) struct Engine {
     /// Goes with `desk`: a worker has ended, or a job.
     pub(crate) changed: Condvar,
     pub(crate) background: Background,
+    /// Callers that are inside of their input.
+    pub(crate) feeding: Feeding,
     /// Its number with the supervisor.
     pub(crate) ward: OnceLock<u32>,
     jobs: AtomicU64,

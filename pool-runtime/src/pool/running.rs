@@ -333,7 +333,9 @@ impl Fed {
         let start = Instant::now();
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
+        let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
         let filled = open.writer.write(|items| source.fill(items, max));
+        drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
         match filled {
@@ -377,8 +379,7 @@ impl Fed {
         if desk.job(self.slot, self.id).is_none() {
             return Err(Error::new(ErrorKind::Cancelled, "the job is gone"));
         }
-        let tag =
-            desk.open_run(&self.engine.control, self.slot, base, ready.block(), ready.places());
+        let tag = desk.open_run(&self.engine.control, self.slot, base, ready);
         drop(desk);
         let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else {
             return Ok(false);
@@ -417,7 +418,7 @@ impl Fed {
         let Some(open) = self.open.as_mut() else { return };
         let count = open.writer.count();
         let ready = if shut || self.chunk == 0 { count } else { count / self.chunk * self.chunk };
-        let new = ready - open.published;
+        let new = ready.saturating_sub(open.published);
         if new > 0 || shut {
             let len = open.writer.places().2;
             self.engine.desk().publish(&self.engine.control, open.tag, ready as u32, shut, len);
