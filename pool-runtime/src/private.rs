@@ -3,14 +3,21 @@
 pub use inventory;
 
 pub use crate::batch::Batch;
-pub use crate::codec::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
+pub use crate::codec::{
+    ALIGN, Codec, Fallback, In, Level, Out, Probe, Sendable, SliceCodec, Stop, Verdict, level,
+};
+pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
-pub use crate::pool::later::{apply_async, map_async};
-pub use crate::pool::typed::{Asked, apply, imap, imap_unordered, map};
+pub use crate::imap::{Imap, ImapUnordered};
+pub use crate::job::{Filled, ItemWriter, Source};
+pub use crate::pool::later::{Later, apply_async, map_async};
+pub use crate::pool::typed::{AsPool, Asked, apply, imap, imap_unordered, map};
+pub use crate::progress::IntoProgress;
 pub use crate::registry::TaskDef;
 pub use crate::task::{
-    Apply, Arity, Bound, Holes, Items, MapBound, MapItems, One, Owned, Params, Plain, Ref, S,
-    Slice, SliceMut, Str, Task, Z, failure, run,
+    Accepts, Apply, Arity, Bound, ByRef, Fill, Holes, Index, Items, LendsRead, LendsWrite,
+    MapBound, MapItems, Missing, Nth, One, Owned, Param, Params, Plain, Ref, S, Slice, SliceMut,
+    Str, Task, Z, failure, run,
 };
 pub mod verdict {
     //! The ways to look at a result.
