@@ -10,6 +10,7 @@ use crate::codec::{ALIGN, Out, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::unwind;
 
 /// What to run, and under which limits. The items come separately, through a [`Source`].
 #[derive(Clone, Debug)]
@@ -108,7 +109,7 @@ impl<'a> ItemWriter<'a> {
         Self { out: Out::new(room), ends, base, count: 0 }
     }
 
-    /// Writes one item by `encode`. When that fails, nothing is written.
+    /// Writes one item by `encode`. When that fails or panics, nothing is written, and a panic is a failure like others.
     ///
     /// # Errors
     /// What `encode` gives.
@@ -118,7 +119,13 @@ impl<'a> ItemWriter<'a> {
         encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let before = self.out.position();
-        let result = self.try_put(encode);
+        let result = if self.ends.is_some() {
+            // An item without a fixed size is encoded by code of the user's.
+            unwind::catch(|| self.try_put(encode))
+                .unwrap_or_else(|panic| Err(Stop::Failed(Error::panicked(panic))))
+        } else {
+            self.try_put(encode)
+        };
         if result.is_err() {
             self.out.rewind(before);
         }
