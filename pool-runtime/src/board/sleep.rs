@@ -65,6 +65,9 @@ impl Head {
         if self.listeners.load(Relaxed) > 0 {
             let done = self.done.fetch_add(count, Relaxed) + count;
             if failed || done >= self.target.load(Relaxed) {
+                // All wake, and set it again if they sleep again. Who sets it between here and the ring has seen the bell before that,
+                // and does not sleep.
+                self.target.store(u64::MAX, Relaxed);
                 self.parent_bed().ring(u32::MAX);
             }
         }
@@ -82,8 +85,7 @@ impl Head {
             },
             || (),
         );
-        // Whoever else sleeps was woken too, and sets its own again.
-        self.target.store(u64::MAX, Relaxed);
+        // The target stays: it may by now be another sleeper's. Too low a one costs a wake-up in vain.
     }
 }
 
