@@ -11,6 +11,7 @@ use crate::codec::{ALIGN, Out, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::unwind;
 
 /// What to run, and under which limits. The items come separately, through a [`Source`].
 #[derive(Clone, Debug)]
@@ -83,6 +84,9 @@ pub trait Finish: Sink + Send {
     /// Whether nothing more is wanted, as after the first failure of a map.
     fn is_settled(&self) -> bool;
 
+    /// Whether `finish` calls code of the user's, which may take its time.
+    fn calls_back(&self) -> bool;
+
     /// The last call. `Err` when the job as a whole could not go on.
     fn finish(self: Box<Self>, result: Result<(), Error>);
 }
@@ -128,7 +132,7 @@ impl<'a> ItemWriter<'a> {
         self.tally.word.store(self.tally.before + self.count as u32, Ordering::Release);
     }
 
-    /// Writes one item by `encode`. When that fails, nothing is written.
+    /// Writes one item by `encode`. When that fails or panics, nothing is written, and a panic is a failure like others.
     ///
     /// # Errors
     /// What `encode` gives.
@@ -138,7 +142,13 @@ impl<'a> ItemWriter<'a> {
         encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let before = self.out.position();
-        let result = self.try_put(encode);
+        let result = if self.ends.is_some() {
+            // An item without a fixed size is encoded by code of the user's.
+            unwind::catch(|| self.try_put(encode))
+                .unwrap_or_else(|panic| Err(Stop::Failed(Error::panicked(panic))))
+        } else {
+            self.try_put(encode)
+        };
         if result.is_err() {
             self.out.rewind(before);
         }

@@ -31,6 +31,8 @@ pub(crate) struct Input {
     file: OwnedFd,
     map: Map,
     space: Mutex<Space>,
+    /// The process that made it: a copy of it in a child of a plain `fork` gives nothing back.
+    creator: u32,
 }
 
 impl Input {
@@ -52,6 +54,7 @@ impl Input {
             file,
             map,
             space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }),
+            creator: std::process::id(),
         }))
     }
 
@@ -123,6 +126,9 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
+        if self.input.creator != std::process::id() {
+            return;
+        }
         let cold = self.input.space().give_back(self.at, self.len);
         for (at, len) in cold {
             self.input.map.release(at, len);

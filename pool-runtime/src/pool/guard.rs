@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::desk::{Desk, Stage};
+use super::life::FAREWELL;
 use super::seat::{Doing, Sentence};
+use crate::board::claim;
 use crate::board::layout::phase;
 use crate::sys::process::private_memory;
 
@@ -30,12 +32,26 @@ impl Engine {
         if let Some(wait) = self.feeding.look(|| self.publish_written(&mut desk)) {
             next.at_most(wait);
         }
+        if desk.has_suspects() {
+            self.find_lost(&mut desk, &mut next);
+        }
         for index in 0..desk.seats.len() {
             self.restart(&mut desk, index, now, &mut next);
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
+            self.watch_end(&mut desk, index, now, &mut next);
         }
         next.0
+    }
+
+    fn find_lost(&self, desk: &mut Desk, next: &mut Next) {
+        desk.find_lost(&self.control);
+        if claim::has_work(&self.control) {
+            self.control.head.worker_bed().wake(u32::MAX);
+        }
+        if desk.has_suspects() {
+            next.at_most(OFTEN);
+        }
     }
 
     fn restart(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
@@ -78,12 +94,11 @@ impl Engine {
             if let Some(worker) = desk.seats[index].worker.as_mut() {
                 worker.seen = None;
             }
-            // It may begin something at any moment.
+            // It may begin something at any moment; also of a job that is still being fed, which has nothing out just now.
             if desk.jobs().any(|job| {
-                job.accounted < job.fed
-                    && (job.is_to_stop()
-                        || job.timeout.is_some()
-                        || self.config.memory_limit.is_some())
+                let out = job.accounted < job.fed;
+                let limited = job.timeout.is_some() || self.config.memory_limit.is_some();
+                out && job.is_to_stop() || limited && (out || !job.input_over)
             }) {
                 next.at_most(SELDOM.min(self.shortest(desk)));
             }
@@ -133,6 +148,18 @@ impl Engine {
             self.control.head.published(new.min(self.config.workers as u32));
         }
         new
+    }
+
+    /// A worker that leaves, and hangs in its finalizer or an exit handler, leaves its seat empty as long.
+    fn watch_end(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
+        let seat = &mut desk.seats[index];
+        let leaves = seat.cell(&self.control).phase.load(Relaxed) == phase::LEAVING;
+        let Some(worker) = seat.worker.as_mut().filter(|_| leaves) else { return };
+        let since = *worker.leaving.get_or_insert(now);
+        match FAREWELL.checked_sub(now.saturating_duration_since(since)) {
+            Some(left) if !left.is_zero() => next.at_most(left),
+            _ => worker.child.kill(),
+        }
     }
 
     fn shortest(&self, desk: &Desk) -> Duration {

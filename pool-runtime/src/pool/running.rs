@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Event, Interest, Job};
+use super::desk::{Event, Interest, Job, Stage};
 use super::drain::Direct;
 use super::inline::Inline;
 use super::{Engine, Inner};
-use crate::board::claim;
 use crate::board::input::{Block, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::sleep::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, JobSpec, Sink, Source};
 use crate::payload::Payload;
+use crate::registry::TaskDef;
 use crate::sys::cpus;
 
 /// What one turn came to.
@@ -106,6 +106,15 @@ impl Running {
         }
     }
 
+    /// Says that a consumer takes the results one by one: nobody waits for it when the pool is closed.
+    pub(crate) fn is_stream(&self) {
+        if let Way::Fed(fed) = &self.0
+            && let Some(job) = fed.engine.desk().job(fed.slot, fed.id)
+        {
+            job.stream = true;
+        }
+    }
+
     /// Starts nothing more of the job and leaves what runs to its end, unobserved: how a `map` that failed goes.
     pub(crate) fn abandon(mut self) {
         if let Way::Fed(fed) = &mut self.0 {
@@ -128,6 +137,7 @@ struct Fed {
     engine: Arc<Engine>,
     slot: usize,
     id: u64,
+    task: &'static TaskDef,
     stride: Option<usize>,
     /// Items per chunk, exactly; 0 leaves it to the workers.
     chunk: usize,
@@ -186,6 +196,10 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 impl Fed {
     fn start(engine: &Arc<Engine>, spec: JobSpec) -> Result<Self, Error> {
+        if !engine.is_ours() {
+            let text = "the pool belongs to the process that made it, not to a fork of that";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
         let bound_len = spec.bound.len();
         let bound = if bound_len > 0 {
             Some(Arc::new(Block::holding(&engine.input, &spec.bound)?))
@@ -229,6 +243,7 @@ impl Fed {
             engine: Arc::clone(engine),
             slot,
             id,
+            task,
             stride: spec.item_stride,
             chunk,
             window: options.window.map(|window| window as u64),
@@ -274,11 +289,11 @@ impl Fed {
         desk.drain(&self.engine.control, Some(&mut direct));
         let delivered = direct.delivered > 0;
         let broken = desk.broken.clone();
-        let free_runs = desk.free_runs();
+        let (free_runs, closed) = (desk.free_runs(), desk.stage > Stage::Open);
         let Some(job) = desk.job(self.slot, self.id) else {
             return (false, State::Gone(Error::new(ErrorKind::Cancelled, "the job is gone")));
         };
-        job.stream = taken != u64::MAX;
+        job.input_over |= job.stream && closed;
         let events: Vec<Event> = job.mailbox.drain(..).collect();
         let state = match broken {
             Some(error) if events.is_empty() => State::Gone(error),
@@ -350,7 +365,7 @@ impl Fed {
                 let index = self.pulled;
                 self.pulled += 1;
                 self.publish(true);
-                sink.failed(index, error.with_index(index));
+                sink.failed(index, error.with_task(self.task.name).with_index(index));
             }
             Filled::End => self.finish_input(),
         }
@@ -455,15 +470,12 @@ impl Fed {
         } else {
             out / 2
         };
-        engine.control.head.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
+        engine.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
         self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
-        if claim::has_work(&engine.control) {
-            engine.control.head.worker_bed().wake(1);
-        }
     }
 
     fn end(&mut self, interest: Interest) {
-        if std::mem::replace(&mut self.ended, true) {
+        if std::mem::replace(&mut self.ended, true) || !self.engine.is_ours() {
             return;
         }
         self.publish(true);
