@@ -32,6 +32,8 @@ pub(crate) struct Desk {
     pub(crate) broken: Option<Error>,
     /// Workers that ended before they were ready, since the last that got so far.
     pub(crate) false_starts: u32,
+    /// The supervisor looks after limits by itself, soon and again.
+    pub(crate) watched: bool,
 }
 
 /// Whether there may be new work.
@@ -192,6 +194,7 @@ impl Desk {
             noticed: Vec::new(),
             broken: None,
             false_starts: 0,
+            watched: false,
         }
     }
 
