@@ -35,6 +35,8 @@ pub(crate) struct Desk {
     pub(crate) broken: Option<Error>,
     /// Chunks that nobody may have.
     suspects: Vec<Suspect>,
+    /// The supervisor looks after limits by itself, soon and again.
+    pub(crate) watched: bool,
 }
 
 /// A chunk that a worker was about to take when it died: it may have got it or not.
@@ -204,6 +206,7 @@ impl Desk {
             finished: 0,
             broken: None,
             suspects: Vec::new(),
+            watched: false,
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::desk::{Desk, Stage};
+use super::desk::{Desk, Job, Stage};
 use super::life::FAREWELL;
 use super::seat::{Doing, Sentence};
 use crate::board::claim;
@@ -41,6 +41,12 @@ impl Engine {
             self.watch_work(&mut desk, index, now, &mut next);
             self.watch_end(&mut desk, index, now, &mut next);
         }
+        // Work with a limit may begin in any seat at any moment, also in one that is busy with other work now.
+        let watched = desk.jobs().any(|job| job.accounted < job.fed && self.must_watch(job));
+        desk.watched = watched;
+        if watched {
+            next.at_most(SELDOM.min(self.shortest(&desk)));
+        }
         next.0
     }
 
@@ -52,6 +58,10 @@ impl Engine {
         if desk.has_suspects() {
             next.at_most(OFTEN);
         }
+    }
+
+    fn must_watch(&self, job: &Job) -> bool {
+        job.is_to_stop() || job.timeout.is_some() || self.config.memory_limit.is_some()
     }
 
     fn restart(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
@@ -93,14 +103,6 @@ impl Engine {
         else {
             if let Some(worker) = desk.seats[index].worker.as_mut() {
                 worker.seen = None;
-            }
-            // It may begin something at any moment; also of a job that is still being fed, which has nothing out just now.
-            if desk.jobs().any(|job| {
-                let out = job.accounted < job.fed;
-                let limited = job.timeout.is_some() || self.config.memory_limit.is_some();
-                out && job.is_to_stop() || limited && (out || !job.input_over)
-            }) {
-                next.at_most(SELDOM.min(self.shortest(desk)));
             }
             return;
         };

@@ -142,6 +142,8 @@ struct Fed {
     /// Items per chunk, exactly; 0 leaves it to the workers.
     chunk: usize,
     window: Option<u64>,
+    /// Whether its items have a limit that the supervisor watches.
+    limited: bool,
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
@@ -236,9 +238,6 @@ impl Fed {
         desk.check_open()?;
         let slot = desk.add_job(job);
         drop(desk);
-        if timeout.is_some() || config.memory_limit.is_some() {
-            engine.nudge();
-        }
         Ok(Self {
             engine: Arc::clone(engine),
             slot,
@@ -247,6 +246,7 @@ impl Fed {
             stride: spec.item_stride,
             chunk,
             window: options.window.map(|window| window as u64),
+            limited: timeout.is_some() || config.memory_limit.is_some(),
             pulled: 0,
             input_over: false,
             open: None,
@@ -436,7 +436,14 @@ impl Fed {
         let new = ready.saturating_sub(open.published);
         if new > 0 || shut {
             let len = open.writer.places().2;
-            self.engine.desk().publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            let mut desk = self.engine.desk();
+            desk.publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            // The supervisor looks by itself only while there is something to look after.
+            let begins = new > 0 && self.limited && !std::mem::replace(&mut desk.watched, true);
+            drop(desk);
+            if begins {
+                self.engine.nudge();
+            }
             open.published = ready;
         }
         if shut {
