@@ -19,6 +19,7 @@ mod imap;
 mod job;
 mod message;
 mod payload;
+mod placed;
 mod pool;
 mod progress;
 mod registry;
