@@ -17,11 +17,14 @@ mod elapsed;
 mod error;
 mod imap;
 mod job;
+mod luggage;
 mod macros;
 mod message;
 mod payload;
+mod pipe;
 mod placed;
 mod pool;
+mod process;
 mod progress;
 mod registry;
 mod shm;
@@ -31,6 +34,7 @@ mod task;
 mod unwind;
 mod verdict;
 mod waiting;
+mod wire;
 mod worker;
 
 #[doc(hidden)]
@@ -46,7 +50,11 @@ pub use macros::{
     elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
     par_starmap, par_starmap_async, pool_task, task,
 };
+pub use pipe::{Connection, pipe};
 pub use pool::{Builder, Pool, Stats};
+pub use process::{
+    Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
+};
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 
@@ -55,6 +63,8 @@ pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
+    pub use crate::{Connection, Process, pipe};
+    pub use crate::{active_children, current_process, parent_process};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
         par_starmap, par_starmap_async, pool_task, task,
