@@ -110,7 +110,10 @@ impl<'a> ItemWriter<'a> {
     /// # Errors
     /// What `encode` gives.
     #[inline]
-    pub fn put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    pub fn put(
+        &mut self,
+        encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let before = self.out.position();
         let result = self.try_put(encode);
         if result.is_err() {
@@ -120,7 +123,10 @@ impl<'a> ItemWriter<'a> {
     }
 
     #[inline]
-    fn try_put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn try_put(
+        &mut self,
+        encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         if let Some(ends) = &mut self.ends {
             self.out.align(ALIGN)?;
             let start = self.out.position();
@@ -143,9 +149,43 @@ impl<'a> ItemWriter<'a> {
         Ok(())
     }
 
+    /// Writes at most `max` items of `stride` bytes each, as many as there is room for; says why it stopped if that is not why.
+    #[inline]
+    pub(crate) fn put_strided<T>(
+        &mut self,
+        stride: usize,
+        max: usize,
+        mut next: impl FnMut() -> Option<T>,
+        encode: impl Fn(&T, &mut Out<'_>) -> Result<(), Stop>,
+    ) -> Option<Filled> {
+        for _ in 0..max.min(self.out.left() / stride) {
+            // Counted one by one: a panic of the input must not lose those before it.
+            let Some(item) = next() else { return Some(Filled::End) };
+            let before = self.out.position();
+            match encode(&item, &mut self.out) {
+                Ok(()) => self.count += 1,
+                Err(Stop::Failed(error)) => {
+                    self.out.rewind(before);
+                    return Some(Filled::Failed(error));
+                }
+                Err(Stop::Full) => {
+                    self.out.rewind(before);
+                    let error = Error::new(ErrorKind::Encode, "a value was larger than its type");
+                    return Some(Filled::Failed(error));
+                }
+            }
+        }
+        None
+    }
+
     /// How many items have been written.
     pub fn count(&self) -> usize {
         self.count
+    }
+
+    /// How many bytes still fit.
+    pub(crate) fn left(&self) -> usize {
+        self.out.left()
     }
 
     /// How many bytes have been written.
@@ -165,10 +205,16 @@ impl Options {
     /// Kind `InvalidInput` for a chunk or a window of nothing.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.chunk_size == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`chunk_size` is 0; a chunk has at least one item"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`chunk_size` is 0; a chunk has at least one item",
+            ));
         }
         if self.window == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`window` is 0; a window has at least one item"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`window` is 0; a window has at least one item",
+            ));
         }
         Ok(())
     }

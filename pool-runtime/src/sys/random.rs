@@ -10,5 +10,9 @@ pub(crate) fn id() -> Result<u128, Error> {
     let mut bytes = [0; 16];
     let got = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
         .map_err(|error| Error::os("getrandom", error))?;
-    if got == bytes.len() { Ok(u128::from_ne_bytes(bytes)) } else { Err(Error::os("getrandom", "it gave too little")) }
+    if got == bytes.len() {
+        Ok(u128::from_ne_bytes(bytes))
+    } else {
+        Err(Error::os("getrandom", "it gave too little"))
+    }
 }
