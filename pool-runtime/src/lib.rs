@@ -14,6 +14,7 @@ mod codec;
 mod collect;
 mod context;
 mod elapsed;
+mod errands;
 mod error;
 mod imap;
 mod job;

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 use super::desk::{Event, Interest, Job, Stage};
 use super::drain::Direct;
+use super::errands::Received;
 use super::inline::Inline;
 use super::{Engine, Inner};
-use crate::board::input::{Block, RunWriter};
+use crate::board::input::{Along, Block, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::sleep::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, JobSpec, Sink, Source};
+use crate::luggage;
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::shm::pins;
 use crate::sys::cpus;
 
 /// What one turn came to.
@@ -232,6 +235,8 @@ impl Fed {
             mailbox: Default::default(),
             interest: Interest::All,
             doomed: None,
+            baggage: spec.baggage,
+            received: Received::default(),
             attempts: HashMap::new(),
         };
         let mut desk = engine.desk();
@@ -301,11 +306,9 @@ impl Fed {
         };
         drop(desk);
         let delivered = delivered || !events.is_empty();
-        for event in events {
-            match event.outcome {
-                Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
-                Err(error) => sink.failed(event.first, error),
-            }
+        if !events.is_empty() {
+            let asks = self.engine.asks(self.slot, self.id);
+            luggage::unpack_asking(asks, || hand_over(events, sink));
         }
         (delivered, state)
     }
@@ -349,7 +352,11 @@ impl Fed {
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
         let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
-        let filled = open.writer.write(|items| source.fill(items, max));
+        let ((filled, kept), pins) =
+            pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
+        if !kept.is_empty() || !pins.is_empty() {
+            open.writer.block().take_along(Along { _luggage: kept, _pins: pins });
+        }
         drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
@@ -514,6 +521,15 @@ impl Fed {
 impl Drop for Fed {
     fn drop(&mut self) {
         self.end(Interest::Stop);
+    }
+}
+
+fn hand_over(events: Vec<Event>, sink: &mut dyn Sink) {
+    for event in events {
+        match event.outcome {
+            Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
+            Err(error) => sink.failed(event.first, error),
+        }
     }
 }
 
