@@ -151,7 +151,8 @@ where
             self.kept = Some(kept);
             return Filled::Full;
         }
-        match kept.size() {
+        let size = unwind::catch(|| kept.size()).map_err(Error::panicked);
+        match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
             // To ask for more room again would never end.
             Ok(size) if size <= items.left() => {
