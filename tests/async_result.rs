@@ -79,7 +79,7 @@ fn the_value_is_given_once_and_an_error_as_often_as_asked() -> Result<(), Error>
     let error = par_map_async!(fails, 0..3; pool = pool)?;
     assert!(error.wait_timeout(LONG) && error.is_ready() && !error.is_successful());
     assert_eq!(error.get_timeout(LONG).unwrap_err().kind(), ErrorKind::Panicked);
-    assert_eq!(error.get().unwrap_err().panic_message(), Some("0 is too small"));
+    assert!(error.get().unwrap_err().panic_message().unwrap().ends_with("is too small"));
     Ok(())
 }
 

@@ -184,6 +184,7 @@ fn copy<T: Task>(value: &T::Output) -> Result<T::Output, Error> {
     <T::Level as Codec<T::Output>>::decode(&mut In::new(out.written()))
 }
 
+#[expect(clippy::ptr_arg, reason = "the result is a vector, and this stands for copying a result")]
 fn copy_all<T: Task>(values: &Vec<T::Output>) -> Result<Vec<T::Output>, Error> {
     values.iter().map(copy::<T>).collect()
 }

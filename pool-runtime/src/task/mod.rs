@@ -11,6 +11,8 @@ mod params;
 pub(crate) mod part;
 mod run;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{Accepts, Apply, ByRef, Items, LendsRead, LendsWrite, MapBound, MapItems, Plain};
 pub use bound::Bound;

@@ -16,8 +16,11 @@ pub(crate) struct Items<P, H, M, I: Iterator, K> {
     items: Fuse<I>,
     /// An item that found no room.
     kept: Option<K>,
-    how: PhantomData<fn() -> (P, H, M)>,
+    how: PhantomData<How<P, H, M>>,
 }
+
+/// Which types decide how items are written. No value of them exists.
+type How<P, H, M> = fn() -> (P, H, M);
 
 /// How an item that found no room is kept until there is some.
 pub(crate) trait Keep<P, H, M, A>: Sized {
