@@ -20,20 +20,26 @@ mod elapsed;
 mod error;
 mod imap;
 mod job;
+mod luggage;
 mod macros;
 mod message;
 mod payload;
+mod pipe;
 mod placed;
 mod pool;
+mod process;
 mod progress;
 mod registry;
+mod shared;
 mod shm;
 mod supervisor;
+mod sync;
 mod sys;
 mod task;
 mod unwind;
 mod verdict;
 mod waiting;
+mod wire;
 mod worker;
 
 #[doc(hidden)]
@@ -41,6 +47,8 @@ mod worker;
 pub mod __private;
 
 pub use async_result::{AsyncResult, ResultFuture};
+/// The derives that make a structure shareable: `Pod`, `Zeroable` and their family.
+pub use bytemuck;
 pub use child::init;
 pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
@@ -49,7 +57,13 @@ pub use macros::{
     elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
     par_starmap, par_starmap_async, pool_task, task,
 };
+pub use pipe::{Connection, pipe};
 pub use pool::{Builder, Pool, Stats};
+pub use process::{
+    Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
+};
+pub use shared::{Shareable, Value, ValueGuard};
+pub use sync::{Lock, LockError, LockGuard, RLock, RLockGuard};
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 
@@ -58,6 +72,9 @@ pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
+    pub use crate::{Connection, Process, pipe};
+    pub use crate::{Lock, LockError, LockGuard, RLock, RLockGuard, Shareable, Value, ValueGuard};
+    pub use crate::{active_children, current_process, parent_process};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
         par_starmap, par_starmap_async, pool_task, task,

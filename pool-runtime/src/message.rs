@@ -28,6 +28,7 @@ pub(crate) struct Hello {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
     Worker(WorkerHello),
+    Process(ProcessHello),
 }
 
 /// What a worker is told. Descriptors: control segment, input segment, its result segment.
@@ -43,6 +44,15 @@ pub(crate) struct WorkerHello {
     pub(crate) max_tasks: Option<u64>,
     /// Bytes of private memory. A worker that keeps half of them after an item leaves, to be replaced.
     pub(crate) memory_limit: Option<usize>,
+}
+
+/// What a process is told. Its arguments are the second message, for they may be large, and take descriptors along.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ProcessHello {
+    /// `TaskId`.
+    pub(crate) task: u64,
+    /// What the names of its own children begin with.
+    pub(crate) prefix: String,
 }
 
 /// A call with its arguments, as bytes.

@@ -136,11 +136,23 @@ impl Host for HeapHost<'_> {
     }
 }
 
-/// Runs one call in this process, and gives its encoded result.
+/// Runs one call in this process, and gives its encoded result; one that is an `Err` is an error.
 ///
 /// # Errors
 /// The panic of the task, or what its `Err` says.
 pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
+    let bytes = run_call(task, arguments)?;
+    match (task.failed)(&bytes) {
+        Some(text) => Err(Error::new(ErrorKind::Initializer, text).with_task(task.name)),
+        None => Ok(bytes),
+    }
+}
+
+/// Runs one call in this process, and gives its encoded result, whatever that is.
+///
+/// # Errors
+/// The panic of the task, and what happened to its arguments or its result.
+pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
     let mut room = Room::default();
     room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
     let options = Options::default();
@@ -169,10 +181,7 @@ pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
         bytes.drain(..FRAME);
         bytes.truncate(u64::from_le_bytes(len) as usize);
     }
-    match (task.failed)(&bytes) {
-        Some(text) => Err(Error::new(ErrorKind::Initializer, text).with_task(task.name)),
-        None => Ok(bytes),
-    }
+    Ok(bytes)
 }
 
 /// The outcome of a single item.
