@@ -93,7 +93,6 @@ impl<R> Call<R> {
     ///
     /// # Errors
     /// Kind `Decode` for other bytes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<R, Error> {
         let mut input = In::new(bytes);
         whole((self.decode)(&mut input)?, input).map_err(|error| error.with_task(self.task.name))
