@@ -122,7 +122,7 @@ macro_rules! by_scratch {
 
             #[inline]
             fn one(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<T, Error> {
-                $bytes::<T, Self>(payload, at, scratch)?;
+                $bytes(payload, at, <Self as Codec<T>>::STRIDE.unwrap_or(0), scratch)?;
                 let mut input = In::new(scratch);
                 // What a user's `Deserialize` does must not end the job of which this is one item.
                 let value = unwind::catch(|| <Self as Codec<T>>::decode(&mut input));
@@ -154,9 +154,10 @@ by_scratch! {
 }
 
 /// Copies a result that has its length in front of it.
-fn framed<T, L: Codec<T>>(
+fn framed(
     payload: &Payload<'_>,
     at: &mut usize,
+    _size: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let (from, len) = frame(payload, at)?;
@@ -164,17 +165,17 @@ fn framed<T, L: Codec<T>>(
     if payload.copy_at(from, scratch) { Ok(()) } else { Err(cut_off()) }
 }
 
-/// Copies a result that is as long as every other.
+/// Copies a result of `size` bytes.
 #[inline]
-fn side_by_side<T, L: Codec<T>>(
+fn side_by_side(
     payload: &Payload<'_>,
     at: &mut usize,
+    size: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    let len = L::STRIDE.unwrap_or(0);
-    scratch.resize(len, 0);
+    scratch.resize(size, 0);
     let whole = payload.copy_at(*at, scratch);
-    *at = at.saturating_add(len);
+    *at = at.saturating_add(size);
     if whole { Ok(()) } else { Err(cut_off()) }
 }
 

@@ -178,12 +178,11 @@ impl<'a> ItemWriter<'a> {
             self.out.align(ALIGN)?;
             let start = self.out.position();
             let alone = self.base + start == 0;
-            let left = self.out.left();
-            let mut item = Out::new(self.out.reserve(left)?);
-            let result = encode(&mut item);
-            let end = start + item.position();
-            self.out.rewind(end);
-            result?;
+            let mut item = self.out.rest();
+            encode(&mut item)?;
+            let len = item.position();
+            let end = start + len;
+            self.out.advance(len);
             let place = ends.get_mut(self.count).ok_or(Stop::Full)?;
             *place = match u32::try_from(self.base + end) {
                 Ok(end) if end != TO_THE_END => end,

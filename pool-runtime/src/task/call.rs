@@ -81,6 +81,7 @@ impl<R> Call<R> {
     ///
     /// # Errors
     /// What an argument said when it was encoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn spec(&self) -> Result<JobSpec, Error> {
         Ok(JobSpec {
             task: self.task,
@@ -137,6 +138,7 @@ impl<V, R> PartialCall<V, R> {
     }
 
     /// The call with its `_` still open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn open(&self) -> &Call<R> {
         &self.call
     }
@@ -145,6 +147,7 @@ impl<V, R> PartialCall<V, R> {
     ///
     /// # Errors
     /// What `value` says when it is encoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn fill(&self, value: &V) -> Result<Call<R>, Error> {
         let mut item = vec![0; ALIGN + align_up((self.size)(value)?)];
         let mut out = Out::new(&mut item[ALIGN..]);
