@@ -15,12 +15,14 @@ pub(crate) struct Items<P, H, M, I: Iterator> {
     items: Fuse<I>,
     /// An item that found no room.
     kept: Option<I::Item>,
+    /// It asked for a block of its own, and is given that next.
+    asked: bool,
     how: PhantomData<fn() -> (P, H, M)>,
 }
 
 impl<P, H, M, I: Iterator> Items<P, H, M, I> {
     pub(crate) fn new(items: I) -> Self {
-        Self { items: items.fuse(), kept: None, how: PhantomData }
+        Self { items: items.fuse(), kept: None, asked: false, how: PhantomData }
     }
 }
 
@@ -48,8 +50,11 @@ where
                 return Filled::End;
             };
             match items.put(|out| H::encode(&item, out)) {
-                Ok(()) => {}
-                Err(Stop::Failed(error)) => return Filled::Failed(error),
+                Ok(()) => self.asked = false,
+                Err(Stop::Failed(error)) => {
+                    self.asked = false;
+                    return Filled::Failed(error);
+                }
                 Err(Stop::Full) if items.count() > 0 => {
                     self.kept = Some(item);
                     return Filled::Full;
@@ -75,14 +80,15 @@ where
     #[cold]
     fn too_big(&mut self, item: I::Item, room: usize) -> Filled {
         let size = unwind::catch(|| H::size(&item)).map_err(Error::panicked);
+        let asked = std::mem::replace(&mut self.asked, false);
         match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
-            // To ask for more room again would never end.
-            Ok(size) if size <= room => {
+            // To ask for more room again might never end.
+            Ok(size) if asked || size <= room => {
                 Filled::Failed(Error::new(ErrorKind::Encode, "a value was larger than it had said"))
             }
             Ok(size) => {
-                self.kept = Some(item);
+                (self.kept, self.asked) = (Some(item), true);
                 Filled::TooBig(size)
             }
         }
