@@ -145,6 +145,8 @@ struct Fed {
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
+    /// Why the input was not taken to its end, if the job was ended before.
+    cut: Option<Error>,
     open: Option<Open>,
     /// Bytes of the next block.
     block: usize,
@@ -249,6 +251,7 @@ impl Fed {
             window: options.window.map(|window| window as u64),
             pulled: 0,
             input_over: false,
+            cut: None,
             open: None,
             block: BLOCK,
             pace: FillPace::new(chunk),
@@ -272,9 +275,10 @@ impl Fed {
         }
         match state {
             State::Gone(error) => Err(error),
-            State::Finished => Ok(Step::Finished),
+            State::Finished => self.cut.take().map_or(Ok(Step::Finished), Err),
             State::MayFeed(room) => self.feed(source, sink, room),
-            State::Over => {
+            State::Over(cut) => {
+                self.cut = cut;
                 self.finish_input();
                 Ok(Step::Moved)
             }
@@ -312,7 +316,7 @@ impl Fed {
 
     fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
-            return State::Over;
+            return State::Over(job.doomed.clone());
         }
         let out = job.fed - job.accounted;
         if self.input_over {
@@ -515,8 +519,8 @@ enum State {
     MayFeed(u64),
     /// There is nothing to do but wait.
     Wait,
-    /// The pool takes no more input for it.
-    Over,
+    /// The pool takes no more input for it; if that is a failure of the job, why.
+    Over(Option<Error>),
     Finished,
     Gone(Error),
 }
