@@ -76,8 +76,7 @@ impl Serialize for Tricky {
 
 impl<'de> Deserialize<'de> for Tricky {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (x, encoding, decoding, _) =
-            <(u64, Act, Act, Padding)>::deserialize(deserializer)?;
+        let (x, encoding, decoding, _) = <(u64, Act, Act, Padding)>::deserialize(deserializer)?;
         act(decoding).map_err(D::Error::custom)?;
         Ok(Self { x, encoding, decoding })
     }
@@ -187,7 +186,10 @@ fn bound_argument_that_fails_in_the_worker_fails_every_item() {
     let bound = tricky(VICTIM, Act::Nothing, Act::Exit);
     let outcomes = par_imap!(both(_, bound), 0..3_u64; pool = &pool).expect("a stream");
     let (_, errors) = sort(outcomes);
-    assert!(errors.len() == 3 && errors.iter().all(|error| error.exit_code() == Some(4)), "{errors:?}");
+    assert!(
+        errors.len() == 3 && errors.iter().all(|error| error.exit_code() == Some(4)),
+        "{errors:?}"
+    );
 }
 
 #[test]
@@ -227,14 +229,18 @@ fn r3_r18_error_during_result_unpickle_in_the_caller() {
         let later = par_map_async!(make(_, Act::Nothing, bad), 0..60_u64; pool = &pool);
         assert_eq!(later.expect("a job").get().expect_err("a failure").index(), Some(20));
     }
-    assert_eq!(par_map!(make(_, Act::Nothing, Act::Refuse), 0..5; pool = &pool).expect("values").len(), 5);
+    assert_eq!(
+        par_map!(make(_, Act::Nothing, Act::Refuse), 0..5; pool = &pool).expect("values").len(),
+        5
+    );
 }
 
 #[test]
 fn unpickleable_result_twenty_times_loses_no_worker() {
     let _dog = watchdog(60);
     let pool = pool();
-    let before = par_map!(make(_, Act::Nothing, Act::Nothing), 0..5; pool = &pool).map(|_| pool.worker_pids());
+    let before = par_map!(make(_, Act::Nothing, Act::Nothing), 0..5; pool = &pool)
+        .map(|_| pool.worker_pids());
     for _ in 0..20 {
         let error = par_apply!(make(VICTIM, Act::Refuse, Act::Nothing); pool = &pool);
         assert_eq!(error.expect_err("a failure").kind(), ErrorKind::Encode);

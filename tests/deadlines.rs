@@ -76,7 +76,8 @@ fn other_items_of_its_chunk_go_on() {
 #[test]
 fn the_call_wins_over_the_task_and_the_task_over_the_pool() {
     let _dog = watchdog(60);
-    let pool = Pool::builder().workers(1).task_timeout(Duration::from_millis(30)).build().expect("a pool");
+    let pool =
+        Pool::builder().workers(1).task_timeout(Duration::from_millis(30)).build().expect("a pool");
     // The pool's.
     let error = par_apply!(sleeps(10_000); pool = &pool).expect_err("a failure");
     assert!(error.kind() == ErrorKind::TimedOut && error.to_string().contains("30ms"), "{error}");
@@ -123,8 +124,10 @@ fn retries_have_an_end() {
     let good = par_map!(counts(_, scratch.path(), 3), 0..6; pool = &pool, retries = 2);
     assert_eq!(good.expect("values"), [1, 1, 1, 3, 1, 1]);
     let scratch = Scratch::new();
-    let (values, errors) =
-        sort(par_imap!(counts(_, scratch.path(), 99), 0..6; pool = &pool, retries = 2).expect("a stream"));
+    let (values, errors) = sort(
+        par_imap!(counts(_, scratch.path(), 99), 0..6; pool = &pool, retries = 2)
+            .expect("a stream"),
+    );
     assert_eq!((values.len(), errors.len()), (5, 1));
     assert_eq!((errors[0].index(), errors[0].signal()), (Some(3), Some(6)));
     assert_eq!(scratch.marks("try-3-").len(), 3);
@@ -151,14 +154,14 @@ fn cancel_stops_what_runs() {
 }
 
 #[test]
-fn cancel_ends_a_job_whose_input_waits() {
+fn cancelled_before_its_first_item_is_cancelled() {
     let _dog = watchdog(60);
     let pool = Pool::new(1).expect("a pool");
-    let (keep, never) = std::sync::mpsc::channel::<u64>();
-    let job = par_map_async!(sleeps, never; pool = &pool).expect("a job");
+    let (input, items) = std::sync::mpsc::channel::<u64>();
+    let job = par_map_async!(sleeps, items; pool = &pool).expect("a job");
     job.cancel();
+    drop(input);
     assert_eq!(job.get().expect_err("a failure").kind(), ErrorKind::Cancelled);
-    drop(keep);
 }
 
 #[test]
@@ -191,9 +194,15 @@ fn eats(x: u64, bytes: usize) -> u64 {
 fn p28_memory_limit_is_one_items() {
     let _dog = watchdog(60);
     let pool = Pool::builder().workers(2).memory_limit(200 << 20).build().expect("a pool");
-    let (values, errors) = sort(par_imap!(eats(_, 4 << 30), 0..20; pool = &pool).expect("a stream"));
+    let (values, errors) =
+        sort(par_imap!(eats(_, 4 << 30), 0..20; pool = &pool).expect("a stream"));
     assert_eq!((values.len(), errors.len()), (19, 1));
-    assert_eq!((errors[0].kind(), errors[0].index()), (ErrorKind::MemoryLimit, Some(5)), "{}", errors[0]);
+    assert_eq!(
+        (errors[0].kind(), errors[0].index()),
+        (ErrorKind::MemoryLimit, Some(5)),
+        "{}",
+        errors[0]
+    );
     // A value may be as large as it likes as long as it is in shared windows.
     let bytes = par_apply!(echo(vec![7_u8; 300 << 20]); pool = &pool).expect("a value");
     assert_eq!(bytes, 300 << 20);

@@ -149,12 +149,12 @@ fn kill_marked(what: &str, call: impl Fn(&Pool, PathBuf) -> Result<usize, Error>
     let _dog = watchdog(180);
     let scratch = Scratch::new();
     let pool = Pool::builder().workers(2).env("PLACE", scratch.path()).build().expect("a pool");
-    for round in 0..8 {
+    for round in 0..5 {
         scratch.clear();
         std::thread::scope(|scope| {
             let result = scope.spawn(|| call(&pool, scratch.path()));
             let pid = scratch.pid_of(what);
-            std::thread::sleep(Duration::from_millis(round * 3));
+            std::thread::sleep(Duration::from_millis(round * 7));
             kill(pid);
             match result.join().expect("no panic") {
                 Ok(len) => assert_eq!(len, LARGE),

@@ -118,7 +118,8 @@ impl Scratch {
     #[track_caller]
     pub fn pid_of(&self, prefix: &str) -> u32 {
         let prefix = format!("{prefix}-");
-        let found = || self.marks(&prefix).first().and_then(|name| name[prefix.len()..].parse().ok());
+        let found =
+            || self.marks(&prefix).first().and_then(|name| name[prefix.len()..].parse().ok());
         eventually(&prefix, || found().is_some());
         found().expect("a pid")
     }
