@@ -98,14 +98,20 @@ pub(crate) struct Block {
     at: usize,
     len: usize,
     /// What the items take along that is not in their bytes.
-    along: Mutex<Vec<Along>>,
+    along: Mutex<Vec<Arc<Along>>>,
 }
 
 /// Descriptors and shared objects that last as long as the block.
 #[derive(Debug)]
 pub(crate) struct Along {
-    pub(crate) _luggage: Vec<Kept>,
-    pub(crate) _pins: Pins,
+    pub(crate) luggage: Vec<Kept>,
+    pub(crate) pins: Pins,
+}
+
+impl Along {
+    fn is_empty(&self) -> bool {
+        self.luggage.is_empty() && self.pins.is_empty()
+    }
 }
 
 impl Block {
@@ -117,9 +123,18 @@ impl Block {
         self.len
     }
 
-    /// Keeps what its items take along.
-    pub(crate) fn take_along(&self, along: Along) {
-        self.along.lock().unwrap_or_else(PoisonError::into_inner).push(along);
+    /// Keeps what its items take along, and what was left over before; gives what is new, which may be left over again.
+    pub(crate) fn take_along(
+        &self,
+        left_over: Option<Arc<Along>>,
+        new: Along,
+    ) -> Option<Arc<Along>> {
+        let new = (!new.is_empty()).then(|| Arc::new(new));
+        if left_over.is_some() || new.is_some() {
+            let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
+            along.extend(left_over.into_iter().chain(new.clone()));
+        }
+        new
     }
 
     /// A block that holds `bytes`, for good.

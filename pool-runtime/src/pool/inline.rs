@@ -185,7 +185,7 @@ pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
     (task.run)(&mut Batch {
         bound: &room.bytes()[..arguments.len()],
         bound_mask: u32::MAX,
-        job: u64::MAX,
+        job: JOBS.fetch_add(1, Ordering::Relaxed),
         items: ItemBytes { data: &[], layout: Layout::Stride(0) },
         range: 0..1,
         host: &mut host,

@@ -150,6 +150,8 @@ struct Fed {
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
+    /// Why the input was not taken to its end, if the job was ended before.
+    cut: Option<Error>,
     open: Option<Open>,
     /// Bytes of the next block.
     block: usize,
@@ -157,6 +159,8 @@ struct Fed {
     patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
     sleep: Duration,
+    /// What went along at the last fill: an item that found no room may be among it, and goes into the next block.
+    left_over: Option<Arc<Along>>,
     /// Items point into memory of the caller's.
     lends: bool,
     ended: bool,
@@ -254,11 +258,13 @@ impl Fed {
             limited: timeout.is_some() || config.memory_limit.is_some(),
             pulled: 0,
             input_over: false,
+            cut: None,
             open: None,
             block: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
+            left_over: None,
             lends: false,
             ended: false,
         })
@@ -277,9 +283,10 @@ impl Fed {
         }
         match state {
             State::Gone(error) => Err(error),
-            State::Finished => Ok(Step::Finished),
+            State::Finished => self.cut.take().map_or(Ok(Step::Finished), Err),
             State::MayFeed(room) => self.feed(source, sink, room),
-            State::Over => {
+            State::Over(cut) => {
+                self.cut = cut;
                 self.finish_input();
                 Ok(Step::Moved)
             }
@@ -315,7 +322,7 @@ impl Fed {
 
     fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
-            return State::Over;
+            return State::Over(job.doomed.clone());
         }
         let out = job.fed - job.accounted;
         if self.input_over {
@@ -354,9 +361,8 @@ impl Fed {
         let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
         let ((filled, kept), pins) =
             pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
-        if !kept.is_empty() || !pins.is_empty() {
-            open.writer.block().take_along(Along { _luggage: kept, _pins: pins });
-        }
+        let along = Along { luggage: kept, pins };
+        self.left_over = open.writer.block().take_along(self.left_over.take(), along);
         drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
@@ -539,8 +545,8 @@ enum State {
     MayFeed(u64),
     /// There is nothing to do but wait.
     Wait,
-    /// The pool takes no more input for it.
-    Over,
+    /// The pool takes no more input for it; if that is a failure of the job, why.
+    Over(Option<Error>),
     Finished,
     Gone(Error),
 }

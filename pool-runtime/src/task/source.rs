@@ -16,6 +16,8 @@ pub(crate) struct Items<P, H, M, I: Iterator, K> {
     items: Fuse<I>,
     /// An item that found no room.
     kept: Option<K>,
+    /// It asked for a block of its own, and is given that next.
+    asked: bool,
     how: PhantomData<How<P, H, M>>,
 }
 
@@ -77,7 +79,7 @@ impl<P, H: Fill<P, A, M>, M, A> Keep<P, H, M, A> for Encoded {
 
 impl<P, H, M, I: Iterator, K> Items<P, H, M, I, K> {
     pub(crate) fn new(items: I) -> Self {
-        Self { items: items.fuse(), kept: None, how: PhantomData }
+        Self { items: items.fuse(), kept: None, asked: false, how: PhantomData }
     }
 }
 
@@ -142,8 +144,14 @@ where
     /// Writes an item that found no room before.
     fn again(&mut self, kept: K, items: &mut ItemWriter<'_>) -> Option<Filled> {
         match items.put(|out| kept.encode(out)) {
-            Ok(()) => None,
-            Err(Stop::Failed(error)) => Some(Filled::Failed(error)),
+            Ok(()) => {
+                self.asked = false;
+                None
+            }
+            Err(Stop::Failed(error)) => {
+                self.asked = false;
+                Some(Filled::Failed(error))
+            }
             Err(Stop::Full) => Some(self.no_room(kept, items)),
         }
     }
@@ -155,14 +163,15 @@ where
             return Filled::Full;
         }
         let size = unwind::catch(|| kept.size()).map_err(Error::panicked);
+        let asked = std::mem::replace(&mut self.asked, false);
         match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
-            // To ask for more room again would never end.
-            Ok(size) if size <= items.left() => {
+            // To ask for more room again might never end.
+            Ok(size) if asked || size <= items.left() => {
                 Filled::Failed(Error::new(ErrorKind::Encode, "a value was larger than it had said"))
             }
             Ok(size) => {
-                self.kept = Some(kept);
+                (self.kept, self.asked) = (Some(kept), true);
                 Filled::TooBig(size)
             }
         }
