@@ -263,6 +263,11 @@ pub(crate) struct Completion<T> {
 }
 
 impl<T> Completion<T> {
+    /// Whether anything is called.
+    pub(crate) fn calls_back(&self) -> bool {
+        self.callbacks.done.is_some() || self.callbacks.failed.is_some()
+    }
+
     /// Calls the callback, then makes the result known: whoever sees it knows that the callback has been called.
     pub(crate) fn complete(self, result: Result<T, Error>) {
         let Callbacks { done, failed } = self.callbacks;

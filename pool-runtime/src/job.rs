@@ -82,6 +82,11 @@ pub trait Finish: Sink + Send {
     /// Whether nothing more is wanted, as after the first failure of a map.
     fn is_settled(&self) -> bool;
 
+    /// Whether `finish` runs code of the user's, which may take its time.
+    fn calls_back(&self) -> bool {
+        false
+    }
+
     /// The last call. `Err` when the job as a whole could not go on.
     fn finish(self: Box<Self>, result: Result<(), Error>);
 }

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::{Engine, Inner, Running, Turn};
+use super::{Engine, Inner, Running, Turn, callbacks};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Finish, JobSpec, Sink, Source};
 
@@ -19,6 +19,8 @@ pub(crate) struct Background {
     arrivals: AtomicU64,
     /// Jobs that have not been finished, of either kind.
     pub(crate) unfinished: AtomicU64,
+    /// Those among them whose last part waits for the others.
+    pub(crate) waiting: AtomicU64,
 }
 
 /// A call of one item.
@@ -81,10 +83,7 @@ impl Inner {
             engine.submit_single(Single { running, source, sink, fed: false })?;
         } else {
             let engine = Arc::clone(engine);
-            let body = move || {
-                run_to_end(running, source, sink);
-                engine.one_finished();
-            };
+            let body = move || engine.carry(|| run_to_end(running, source, sink));
             let thread = std::thread::Builder::new().name("pool-job".to_owned()).spawn(body);
             thread.map_err(|error| {
                 Error::new(ErrorKind::Spawn, format!("starting a thread for the job: {error}"))
@@ -109,7 +108,7 @@ fn run_to_end(mut running: Running, mut source: Box<dyn Source + Send>, mut sink
 }
 
 impl Engine {
-    fn one_finished(&self) {
+    pub(super) fn one_finished(&self) {
         self.background.unfinished.fetch_sub(1, Ordering::AcqRel);
         drop(self.desk());
         self.changed.notify_all();
@@ -135,10 +134,16 @@ impl Engine {
         Ok(())
     }
 
-    fn settle(&self, single: Single, result: Result<(), Error>) {
-        single.running.abandon();
-        single.sink.finish(result);
-        self.one_finished();
+    fn settle(self: &Arc<Self>, single: Single, result: Result<(), Error>) {
+        let Single { running, sink, .. } = single;
+        running.abandon();
+        if sink.calls_back() {
+            let engine = Arc::clone(self);
+            callbacks::run(move || engine.carry(|| sink.finish(result)));
+        } else {
+            sink.finish(result);
+            self.one_finished();
+        }
     }
 
     /// The way to the shared thread, which the first call starts.

@@ -174,7 +174,7 @@ impl Engine {
                 "join before close or terminate would wait for ever",
             ));
         }
-        self.wait_for_jobs();
+        self.while_waiting(|| self.wait_for_jobs());
         self.control.head.closing.store(1, Release);
         self.control.head.worker_bed().wake(u32::MAX);
         self.wait_for_workers();
@@ -186,7 +186,7 @@ impl Engine {
         loop {
             let mut desk = self.desk();
             desk.drain(&self.control, None);
-            let over = desk.all_done() && self.background.unfinished.load(Acquire) == 0;
+            let over = desk.all_done() && !self.has_unfinished();
             if over || desk.broken.is_some() || desk.stage == Stage::Terminated {
                 return;
             }

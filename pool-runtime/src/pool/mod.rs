@@ -6,6 +6,7 @@
 
 mod background;
 mod builder;
+mod callbacks;
 mod death;
 mod desk;
 mod drain;
