@@ -41,7 +41,7 @@ impl<R> Call<R> {
         Self {
             task: const { &T::DEF },
             mask: bound.mask,
-            baggage: Baggage { luggage: bound.luggage.into(), pins: Arc::new(bound.pins) },
+            baggage: Baggage { luggage: bound.luggage.into(), _pins: Arc::new(bound.pins) },
             bytes: bound.failed.map_or(Ok(bound.bytes.into()), Err),
             decode: <T::Level as Codec<R>>::decode,
         }
