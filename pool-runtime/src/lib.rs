@@ -44,8 +44,12 @@ pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
 pub use pool::{Builder, Pool, Stats};
-pub use shared::{Shareable, Value, ValueGuard};
-pub use sync::{Lock, LockError, LockGuard, RLock, RLockGuard};
+pub use shared::{
+    Array, ArrayGuard, Atomic, Part, PartMut, RawArray, RawValue, Shareable, SharedBuffer, SharedMemory, Value, ValueGuard,
+};
+pub use sync::{
+    Barrier, BoundedSemaphore, Condition, Event, Guard, Lock, LockError, LockGuard, Permit, RLock, RLockGuard, Semaphore,
+};
 
 /// The derives that make a structure shareable: `Pod`, `Zeroable` and their family.
 pub use bytemuck;
@@ -62,7 +66,10 @@ pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
-    pub use crate::{Lock, LockError, LockGuard, RLock, RLockGuard, Shareable, Value, ValueGuard};
+    pub use crate::{
+        Array, ArrayGuard, Barrier, BoundedSemaphore, Condition, Event, Lock, LockError, LockGuard, Part, PartMut, Permit,
+        RLock, RLockGuard, RawArray, RawValue, Semaphore, Shareable, SharedBuffer, SharedMemory, Value, ValueGuard,
+    };
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
         par_starmap, par_starmap_async, pool_task, task,

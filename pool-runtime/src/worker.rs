@@ -19,6 +19,7 @@ use crate::codec;
 use crate::error::{Error, ErrorKind};
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
+use crate::shared;
 use crate::sys::memory::{Access, Map};
 use crate::sys::signals;
 use crate::sys::socket::Socket;
@@ -57,6 +58,7 @@ impl Worker {
         hello: &WorkerHello,
         mut descriptors: impl Iterator<Item = OwnedFd>,
     ) -> Result<Self, Error> {
+        shared::know_parts();
         let mut next = || {
             descriptors
                 .next()
@@ -181,6 +183,7 @@ impl Worker {
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
         }
+        shared::let_go_of_parts();
     }
 }
 
