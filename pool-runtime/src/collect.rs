@@ -19,6 +19,7 @@ use crate::placed::Placed;
 use crate::progress::Progress;
 use crate::sys::memory::expect_filling;
 use crate::task::Task;
+use crate::unwind;
 
 /// How results of type `T` become values again.
 pub trait Gather<T>: Codec<T> {
@@ -122,7 +123,9 @@ macro_rules! by_scratch {
             fn one(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<T, Error> {
                 $bytes::<T>(payload, at, scratch)?;
                 let mut input = In::new(scratch);
-                crate::task::whole(<Self as Codec<T>>::decode(&mut input)?, input)
+                // What a user's `Deserialize` does must not end the job of which this is one item.
+                let value = unwind::catch(|| <Self as Codec<T>>::decode(&mut input));
+                crate::task::whole(value.map_err(Error::panicked)??, input)
             }
 
             fn many(

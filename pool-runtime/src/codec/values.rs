@@ -60,7 +60,8 @@ pub(crate) fn size<T: Serialize + ?Sized>(value: &T) -> Result<usize, Error> {
 pub(crate) fn decode<T: DeserializeOwned>(input: &mut In<'_>) -> Result<T, Error> {
     let _ = take_refusal();
     // A handle that could not be opened says why in an error of its own, which serde would make text of.
-    T::deserialize(&mut Decoder::new(input)).map_err(|failure| take_refusal().unwrap_or_else(|| failure.into()))
+    T::deserialize(&mut Decoder::new(input))
+        .map_err(|failure| take_refusal().unwrap_or_else(|| failure.into()))
 }
 
 struct Room<'a, 'b> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
+use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source, Tally};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
@@ -43,9 +43,9 @@ impl Inline {
         let mut need = 0;
         loop {
             let room = self.room.at_least(need);
-            let mut ends = Vec::new();
-            let mut writer =
-                ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut ends), 0);
+            let (mut ends, word) = ([0], AtomicU32::new(0));
+            let table = self.spec.item_stride.is_none().then_some(&mut ends[..]);
+            let mut writer = ItemWriter::new(room, table, 0, Tally { before: 0, word: &word });
             let filled = source.fill(&mut writer, 1);
             if writer.count() == 1 {
                 let len = writer.len();
@@ -136,11 +136,23 @@ impl Host for HeapHost<'_> {
     }
 }
 
-/// Runs one call in this process, and gives its encoded result.
+/// Runs one call in this process, and gives its encoded result; one that is an `Err` is an error.
 ///
 /// # Errors
 /// The panic of the task, or what its `Err` says.
 pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
+    let bytes = run_call(task, arguments)?;
+    match (task.failed)(&bytes) {
+        Some(text) => Err(Error::new(ErrorKind::Initializer, text).with_task(task.name)),
+        None => Ok(bytes),
+    }
+}
+
+/// Runs one call in this process, and gives its encoded result, whatever that is.
+///
+/// # Errors
+/// The panic of the task, and what happened to its arguments or its result.
+pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
     let mut room = Room::default();
     room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
     let options = Options::default();
@@ -169,10 +181,7 @@ pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
         bytes.drain(..FRAME);
         bytes.truncate(u64::from_le_bytes(len) as usize);
     }
-    match (task.failed)(&bytes) {
-        Some(text) => Err(Error::new(ErrorKind::Initializer, text).with_task(task.name)),
-        None => Ok(bytes),
-    }
+    Ok(bytes)
 }
 
 /// The outcome of a single item.

@@ -231,5 +231,7 @@ where
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let source = ItemSource::new(items.into_iter());
     let progress = progress(&spec.options, &source);
-    Ok((Running::start(inner, spec)?, source, progress))
+    let running = Running::start(inner, spec)?;
+    running.is_stream();
+    Ok((running, source, progress))
 }

@@ -72,7 +72,9 @@ impl<T: Shareable> Array<T> {
 
     fn make(len: usize, guard: Option<&Handle>, fill: impl FnOnce(*mut T)) -> Result<Self, Error> {
         let layout = (bytes_of::<T>(len)?, align_of::<T>());
-        let handle = Handle::make(Mark::of::<T>(Kind::Array), layout, guard, |block| fill(block.cast().as_ptr()))?;
+        let handle = Handle::make(Mark::of::<T>(Kind::Array), layout, guard, |block| {
+            fill(block.cast().as_ptr())
+        })?;
         Ok(Self { handle, _holds: PhantomData })
     }
 
@@ -83,7 +85,8 @@ impl<T: Shareable> Array<T> {
     /// already, or a thread that ended does.
     #[inline]
     pub fn lock(&self) -> Taken<'_, T, ArrayGuard<'_, T>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free; `None` if it is not.
@@ -168,7 +171,12 @@ impl<T> Clone for Array<T> {
 impl<T> fmt::Debug for Array<T> {
     /// Does not look at the values: that would take the lock, and might use up the news of a death.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Array({} values, held by {})", self.handle.size() / size_of::<T>().max(1), describe(&self.handle))
+        write!(
+            f,
+            "Array({} values, held by {})",
+            self.handle.size() / size_of::<T>().max(1),
+            describe(&self.handle)
+        )
     }
 }
 

@@ -49,7 +49,11 @@ impl<T: Pod> SharedBuffer<T> {
     pub fn zeroed(len: usize) -> Result<Self, Error> {
         part::install();
         let layout = (bytes_of::<T>(len)?, align_of::<T>());
-        Ok(Self { handle: Handle::make(Mark::plain(Kind::Buffer), layout, None, |_| ())?, len, _holds: PhantomData })
+        Ok(Self {
+            handle: Handle::make(Mark::plain(Kind::Buffer), layout, None, |_| ())?,
+            len,
+            _holds: PhantomData,
+        })
     }
 
     /// Makes a buffer that begins as a copy of `values`.
@@ -67,7 +71,9 @@ impl<T: Pod> SharedBuffer<T> {
     /// # Panics
     /// When `parts` is 0.
     pub fn split(&self, parts: usize) -> Vec<Part<'_, T>> {
-        ranges(self.len, parts).map(|(at, len)| Part::new(&self.handle, &self[at..at + len], at)).collect()
+        ranges(self.len, parts)
+            .map(|(at, len)| Part::new(&self.handle, &self[at..at + len], at))
+            .collect()
     }
 
     /// Lends it in `parts` parts of about the same length, each to be written.
@@ -84,7 +90,9 @@ impl<T: Pod> SharedBuffer<T> {
     /// # Panics
     /// When `len` is 0.
     pub fn chunks(&self, len: usize) -> Vec<Part<'_, T>> {
-        pieces(self.len, len).map(|(at, len)| Part::new(&self.handle, &self[at..at + len], at)).collect()
+        pieces(self.len, len)
+            .map(|(at, len)| Part::new(&self.handle, &self[at..at + len], at))
+            .collect()
     }
 
     /// Lends it in parts of `len` values, the last maybe shorter, each to be written.

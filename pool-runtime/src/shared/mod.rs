@@ -13,8 +13,8 @@ mod value;
 pub use array::{Array, ArrayGuard};
 pub use buffer::SharedBuffer;
 pub use named::SharedMemory;
-pub(crate) use part::{install as know_parts, let_go_of_parts};
 pub use part::{Part, PartMut};
+pub(crate) use part::{install as know_parts, let_go_of_parts};
 pub use raw::{Atomic, RawArray, RawValue};
 pub use shareable::Shareable;
 pub use value::{Value, ValueGuard};
@@ -23,7 +23,8 @@ use crate::error::{Error, ErrorKind};
 
 /// Bytes of `len` values.
 fn bytes_of<T>(len: usize) -> Result<usize, Error> {
-    let too_large = || Error::new(ErrorKind::InvalidInput, format!("{len} values are more than can be had"));
+    let too_large =
+        || Error::new(ErrorKind::InvalidInput, format!("{len} values are more than can be had"));
     match size_of::<T>() {
         0 => Err(Error::new(ErrorKind::InvalidInput, "values without bytes cannot be shared")),
         size => len.checked_mul(size).ok_or_else(too_large),

@@ -57,10 +57,14 @@ impl SharedMemory {
     pub fn create(name: &str, len: usize) -> Result<Self, Error> {
         let path = path(name)?;
         if len == 0 || i64::try_from(len).is_err() {
-            return Err(Error::new(ErrorKind::InvalidInput, "shared memory needs at least one byte, and not too many"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "shared memory needs at least one byte, and not too many",
+            ));
         }
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
-        let file = rustix::shm::open(&path, flags, Mode::RUSR | Mode::WUSR).map_err(|error| refused(name, error))?;
+        let file = rustix::shm::open(&path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|error| refused(name, error))?;
         let made = rustix::fs::ftruncate(&file, len as u64)
             .map_err(|error| Error::os("ftruncate of shared memory", error))
             // Now, so that running out is an error and not a SIGBUS later.
@@ -92,16 +96,24 @@ impl SharedMemory {
     /// # Errors
     /// Kind `NotFound` when there is none, `InvalidInput` for a name that cannot be one.
     pub fn open(name: &str) -> Result<Self, Error> {
-        let file = rustix::shm::open(path(name)?, OFlags::RDWR, Mode::empty()).map_err(|error| refused(name, error))?;
+        let file = rustix::shm::open(path(name)?, OFlags::RDWR, Mode::empty())
+            .map_err(|error| refused(name, error))?;
         Self::map(name, &file)
     }
 
     fn map(name: &str, file: &OwnedFd) -> Result<Self, Error> {
-        let stat = rustix::fs::fstat(file).map_err(|error| Error::os("fstat of shared memory", error))?;
+        let stat =
+            rustix::fs::fstat(file).map_err(|error| Error::os("fstat of shared memory", error))?;
         let len = usize::try_from(stat.st_size).ok().filter(|&len| len > 0);
-        let len = len.ok_or_else(|| Error::new(ErrorKind::InvalidInput, format!("the shared memory `{name}` is empty")))?;
+        let len = len.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, format!("the shared memory `{name}` is empty"))
+        })?;
         let map = Map::new(file.as_fd(), len, Access::Write)?;
-        Ok(Self(Arc::new(Segment { name: name.trim_start_matches('/').to_owned(), map, inode: stat.st_ino })))
+        Ok(Self(Arc::new(Segment {
+            name: name.trim_start_matches('/').to_owned(),
+            map,
+            inode: stat.st_ino,
+        })))
     }
 
     /// Takes the name away. Those that have the segment open keep it.
@@ -144,7 +156,12 @@ impl SharedMemory {
     }
 
     fn range(&self, at: usize, len: usize) -> Result<&[AtomicU8], Error> {
-        let outside = || Error::new(ErrorKind::InvalidInput, format!("{len} bytes from {at} on are not all within {}", self.len()));
+        let outside = || {
+            Error::new(
+                ErrorKind::InvalidInput,
+                format!("{len} bytes from {at} on are not all within {}", self.len()),
+            )
+        };
         let first = self.0.map.at(at, len).ok_or_else(outside)?;
         // SAFETY: the range lies within the mapping, which lives as long as `self`; atomic bytes may be written by anybody.
         Ok(unsafe { std::slice::from_raw_parts(first.cast().as_ptr(), len) })
@@ -161,7 +178,10 @@ fn path(name: &str) -> Result<String, Error> {
     let bare = name.strip_prefix('/').unwrap_or(name);
     let bad = bare.is_empty() || bare == "." || bare == ".." || bare.contains(['/', '\0']);
     if bad || bare.len() > 255 {
-        return Err(Error::new(ErrorKind::InvalidInput, format!("`{}` cannot be a name of shared memory", bare.escape_debug())));
+        return Err(Error::new(
+            ErrorKind::InvalidInput,
+            format!("`{}` cannot be a name of shared memory", bare.escape_debug()),
+        ));
     }
     Ok(format!("/{bare}"))
 }
@@ -192,8 +212,14 @@ impl<'de> Deserialize<'de> for SharedMemory {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (name, inode) = <(String, u64)>::deserialize(deserializer)?;
         let same = |memory: &Self| memory.0.inode == inode;
-        let gone = || Error::new(ErrorKind::NotFound, format!("the shared memory `{name}` is another one by now"));
-        let opened = Self::open(&name).and_then(|memory| if same(&memory) { Ok(memory) } else { Err(gone()) });
+        let gone = || {
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the shared memory `{name}` is another one by now"),
+            )
+        };
+        let opened = Self::open(&name)
+            .and_then(|memory| if same(&memory) { Ok(memory) } else { Err(gone()) });
         opened.map_err(error::refuse)
     }
 }

@@ -46,7 +46,12 @@ struct Place {
 impl Place {
     fn new<T>(handle: &Handle, at: usize, len: usize) -> Self {
         let size = size_of::<T>();
-        Self { tree: handle.tree(), object: handle.object(), at: (at * size) as u64, len: (len * size) as u64 }
+        Self {
+            tree: handle.tree(),
+            object: handle.object(),
+            at: (at * size) as u64,
+            len: (len * size) as u64,
+        }
     }
 
     fn to_bytes(self) -> [u8; PART_BYTES] {
@@ -55,7 +60,8 @@ impl Place {
     }
 
     fn from_bytes(bytes: &[u8; PART_BYTES]) -> Self {
-        let [tree, object, at, len] = bytemuck::pod_read_unaligned::<[u64; 4]>(bytes).map(u64::from_le);
+        let [tree, object, at, len] =
+            bytemuck::pod_read_unaligned::<[u64; 4]>(bytes).map(u64::from_le);
         Self { tree, object, at, len }
     }
 }

@@ -5,7 +5,8 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::atomic::{
-    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+    AtomicI8, AtomicI16, AtomicI32, AtomicI64, AtomicIsize, AtomicU8, AtomicU16, AtomicU32,
+    AtomicU64, AtomicUsize, Ordering::Relaxed,
 };
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -87,7 +88,10 @@ impl<A: Atomic> RawValue<A> {
     /// Kind `Io` or `Full` when shared memory has run out.
     pub fn new(value: A::Integer) -> Result<Self, Error> {
         let layout = (size_of::<A>(), align_of::<A>());
-        let new = Self { handle: Handle::make(Mark::of::<A>(Kind::RawValue), layout, None, |_| ())?, _holds: PhantomData };
+        let new = Self {
+            handle: Handle::make(Mark::of::<A>(Kind::RawValue), layout, None, |_| ())?,
+            _holds: PhantomData,
+        };
         new.put(value);
         Ok(new)
     }
@@ -100,7 +104,10 @@ impl<A: Atomic> RawArray<A> {
     /// Kind `Io` or `Full` when shared memory has run out, `InvalidInput` for more than can ever be had.
     pub fn zeroed(len: usize) -> Result<Self, Error> {
         let layout = (bytes_of::<A>(len)?, align_of::<A>());
-        Ok(Self { handle: Handle::make(Mark::of::<A>(Kind::RawArray), layout, None, |_| ())?, _holds: PhantomData })
+        Ok(Self {
+            handle: Handle::make(Mark::of::<A>(Kind::RawArray), layout, None, |_| ())?,
+            _holds: PhantomData,
+        })
     }
 
     /// Makes as many as there are `values`, which they begin with.

@@ -64,7 +64,8 @@ impl<T: Shareable> Value<T> {
     /// already, or a thread that ended does.
     #[inline]
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free; `None` if it is not.
@@ -79,7 +80,10 @@ impl<T: Shareable> Value<T> {
     ///
     /// # Errors
     /// As for [`try_lock`](Self::try_lock).
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         self.take(Patience::of(limit))
     }
 
@@ -109,7 +113,10 @@ impl<T: Shareable> Value<T> {
     }
 
     #[inline]
-    fn take(&self, patience: Patience) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
+    fn take(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         outcome(acquire(&self.handle, patience), || ValueGuard {
             value: self.handle.block().cast(),
             held: Held::new(&self.handle),

@@ -51,7 +51,9 @@ impl Mark {
     /// The mark of an object that holds values of type `T`.
     pub(crate) fn of<T: ?Sized>(kind: Kind) -> Self {
         let name = std::any::type_name::<T>();
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self(hash << 8 | kind as u64)
     }
 }
@@ -117,13 +119,17 @@ impl Handle {
     pub(crate) fn open(ticket: &Ticket, mark: Mark) -> Result<Self, Error> {
         let arena = process::own()?.arena;
         if ticket.tree != arena.head().tree.load(Acquire) {
-            return Err(Error::new(ErrorKind::NotFound, "the handle belongs to another tree of processes, or to another machine"));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "the handle belongs to another tree of processes, or to another machine",
+            ));
         }
         let handle = Self::open_object(ticket, mark)?;
         // Only now: until here the records kept the objects alive.
         for record in ticket.in_transit.iter().flatten() {
             let named = transit::slot_named(record).is_some_and(|slot| {
-                slot == handle.hold.slot() as usize || handle.guard.as_ref().is_some_and(|guard| slot == guard.slot() as usize)
+                slot == handle.hold.slot() as usize
+                    || handle.guard.as_ref().is_some_and(|guard| slot == guard.slot() as usize)
             });
             if named {
                 transit::strike(arena, *record);
@@ -137,8 +143,13 @@ impl Handle {
         let head = hold.head();
         let (kind, size) = (head.kind.load(Acquire), head.size.load(Acquire));
         let guarded_by = head.guarded_by.load(Acquire);
-        if (kind, size, guarded_by) != (ticket.kind, ticket.size, ticket.guarded_by) || kind != mark.0 {
-            return Err(Error::new(ErrorKind::Decode, "the handle means a shared object of another kind"));
+        if (kind, size, guarded_by) != (ticket.kind, ticket.size, ticket.guarded_by)
+            || kind != mark.0
+        {
+            return Err(Error::new(
+                ErrorKind::Decode,
+                "the handle means a shared object of another kind",
+            ));
         }
         let guard = if guarded_by == 0 { None } else { Some(open_hold(guarded_by)?) };
         Ok(Self { hold, guard })
@@ -207,7 +218,11 @@ fn open_hold(word: u64) -> Result<Hold, Error> {
     let (slot, generation) = unpack(word).ok_or_else(no_handle)?;
     debug_assert!((slot as usize) < SLOTS);
     // Below what was ever used there is memory; above there is nothing to find.
-    if slot::is_fresh(process::own()?.arena, slot as usize) { Err(slot::gone()) } else { Hold::open(slot, generation) }
+    if slot::is_fresh(process::own()?.arena, slot as usize) {
+        Err(slot::gone())
+    } else {
+        Hold::open(slot, generation)
+    }
 }
 
 fn no_handle() -> Error {

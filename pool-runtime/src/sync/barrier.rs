@@ -69,12 +69,20 @@ impl Barrier {
         if parties == 0 {
             return Err(Error::new(ErrorKind::InvalidInput, "a barrier needs at least one party"));
         }
-        let too_many = || Error::new(ErrorKind::InvalidInput, format!("{parties} parties are too many"));
-        let places = parties.checked_mul(2).and_then(|places| places.checked_add(SPARE)).ok_or_else(too_many)?;
-        let size = waiters::words(places).checked_add(LIST).and_then(|words| words.checked_mul(8)).ok_or_else(too_many)?;
+        let too_many =
+            || Error::new(ErrorKind::InvalidInput, format!("{parties} parties are too many"));
+        let places = parties
+            .checked_mul(2)
+            .and_then(|places| places.checked_add(SPARE))
+            .ok_or_else(too_many)?;
+        let size = waiters::words(places)
+            .checked_add(LIST)
+            .and_then(|words| words.checked_mul(8))
+            .ok_or_else(too_many)?;
         let handle = Handle::make(Mark::plain(Kind::Barrier), (size, 8), None, |_| ())?;
         handle.words()[PARTIES].store(parties as u64, Release);
-        let timeout = timeout.map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
+        let timeout = timeout
+            .map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
         handle.words()[TIMEOUT].store(timeout, Release);
         Ok(Self { handle })
     }

@@ -53,7 +53,14 @@ impl Condition {
     /// Kind `Io` or `Full` when shared memory has run out.
     pub fn new(lock: &Lock) -> Result<Self, Error> {
         let size = waiters::words(PLACES) * 8;
-        Ok(Self { handle: Handle::make(Mark::plain(Kind::Condition), (size, 8), Some(&lock.handle), |_| ())? })
+        Ok(Self {
+            handle: Handle::make(
+                Mark::plain(Kind::Condition),
+                (size, 8),
+                Some(&lock.handle),
+                |_| (),
+            )?,
+        })
     }
 
     fn waiters(&self) -> Waiters<'_> {
@@ -72,7 +79,11 @@ impl Condition {
     ///
     /// # Errors
     /// As for [`wait`](Self::wait).
-    pub fn wait_timeout<G: Guard>(&self, guard: G, limit: Duration) -> Result<(G, bool), LockError<G>> {
+    pub fn wait_timeout<G: Guard>(
+        &self,
+        guard: G,
+        limit: Duration,
+    ) -> Result<(G, bool), LockError<G>> {
         self.wait_with(guard, Patience::of(limit))
     }
 
@@ -111,7 +122,11 @@ impl Condition {
         }
     }
 
-    fn wait_with<G: Guard>(&self, mut guard: G, patience: Patience) -> Result<(G, bool), LockError<G>> {
+    fn wait_with<G: Guard>(
+        &self,
+        mut guard: G,
+        patience: Patience,
+    ) -> Result<(G, bool), LockError<G>> {
         let held = guard.held();
         if !held.guards(&self.handle) {
             let text = "the guard is not of the lock that the condition was made with";
@@ -198,7 +213,10 @@ pub(crate) mod sealed {
     /// A guard is a held lock, and what it lends.
     pub trait Lends: Sized {
         #[doc(hidden)]
-        #[expect(private_interfaces, reason = "nobody outside can name this trait, let alone call it")]
+        #[expect(
+            private_interfaces,
+            reason = "nobody outside can name this trait, let alone call it"
+        )]
         fn held(&mut self) -> &mut Held;
     }
 }

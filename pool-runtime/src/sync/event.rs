@@ -73,7 +73,9 @@ impl Event {
 
     /// Adds one if the lowest bit is `from`.
     fn change(&self, from: u32) {
-        let _ = self.word().fetch_update(AcqRel, Acquire, |word| (word % 2 == from).then(|| word.wrapping_add(1)));
+        let _ = self
+            .word()
+            .fetch_update(AcqRel, Acquire, |word| (word % 2 == from).then(|| word.wrapping_add(1)));
     }
 
     /// Waits until it is set, or was set for a moment since.

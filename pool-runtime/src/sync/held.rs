@@ -26,7 +26,10 @@ impl Patience {
     /// From now on; a time too long to be reckoned with is for ever, but for what a thread's own lock gives.
     pub(crate) fn of(limit: Duration) -> Self {
         let far = Duration::from_secs(1 << 32);
-        Instant::now().checked_add(limit).or_else(|| Instant::now().checked_add(far)).map_or(Self::Forever, Self::Until)
+        Instant::now()
+            .checked_add(limit)
+            .or_else(|| Instant::now().checked_add(far))
+            .map_or(Self::Forever, Self::Until)
     }
 
     pub(crate) fn left(self) -> Option<Duration> {
@@ -114,18 +117,29 @@ pub(crate) enum Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Refused(Refused::OwnThread) => Self::new(ErrorKind::Deadlock, "this thread holds the lock already"),
-            Refusal::Refused(Refused::HolderEnded) => {
-                Self::new(ErrorKind::Deadlock, "the thread that held the lock ended without giving it back, and its process lives")
+            Refusal::Refused(Refused::OwnThread) => {
+                Self::new(ErrorKind::Deadlock, "this thread holds the lock already")
             }
-            Refusal::Refused(Refused::NotNow) => Self::new(ErrorKind::TimedOut, "the lock did not come free"),
-            Refusal::Copy => Self::new(ErrorKind::Disconnected, "in a plain fork the handles of the parent cannot be used"),
+            Refusal::Refused(Refused::HolderEnded) => Self::new(
+                ErrorKind::Deadlock,
+                "the thread that held the lock ended without giving it back, and its process lives",
+            ),
+            Refusal::Refused(Refused::NotNow) => {
+                Self::new(ErrorKind::TimedOut, "the lock did not come free")
+            }
+            Refusal::Copy => Self::new(
+                ErrorKind::Disconnected,
+                "in a plain fork the handles of the parent cannot be used",
+            ),
         }
     }
 }
 
 /// The outcome of [`acquire`] with the guard that goes with it; `None` when it was not to be had in time.
-pub(crate) fn outcome<G>(taken: Result<Taken, Refusal>, guard: impl FnOnce() -> G) -> Result<Option<G>, LockError<G>> {
+pub(crate) fn outcome<G>(
+    taken: Result<Taken, Refusal>,
+    guard: impl FnOnce() -> G,
+) -> Result<Option<G>, LockError<G>> {
     match taken {
         Ok(Taken::Plainly) => Ok(Some(guard())),
         Ok(Taken::FromTheDead) => Err(LockError::owner_died(guard())),

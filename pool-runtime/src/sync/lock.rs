@@ -44,7 +44,8 @@ impl Lock {
     /// Kind `OwnerDied` when its last holder died, with the lock in the error; `Deadlock` when this thread holds it already, or
     /// a thread that ended does.
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free; `None` if it is not.
@@ -59,13 +60,22 @@ impl Lock {
     ///
     /// # Errors
     /// As for [`try_lock`](Self::try_lock).
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
         self.take(Patience::of(limit))
     }
 
     #[inline]
-    pub(crate) fn take(&self, patience: Patience) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
-        outcome(acquire(&self.handle, patience), || LockGuard { held: Held::new(&self.handle), _of: PhantomData })
+    pub(crate) fn take(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
+        outcome(acquire(&self.handle, patience), || LockGuard {
+            held: Held::new(&self.handle),
+            _of: PhantomData,
+        })
     }
 }
 

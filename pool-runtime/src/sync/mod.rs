@@ -37,7 +37,9 @@ macro_rules! travels {
         }
 
         impl<'de> ::serde::Deserialize<'de> for $type {
-            fn deserialize<D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            fn deserialize<D: ::serde::Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Self, D::Error> {
                 use $crate::shm::handle::{Kind, Mark, Ticket, open_for};
                 let ticket = Ticket::deserialize(deserializer)?;
                 Ok(Self { handle: open_for(&ticket, Mark::plain(Kind::$kind))? })

@@ -43,7 +43,8 @@ impl RLock {
     /// # Errors
     /// Kind `OwnerDied` when its last holder died, with the lock in the error; `Deadlock` when a thread that ended holds it.
     pub fn lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free, or this thread's; `None` if it is not.
@@ -58,7 +59,10 @@ impl RLock {
     ///
     /// # Errors
     /// As for [`lock`](Self::lock).
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
         self.take(Patience::of(limit))
     }
 
@@ -67,12 +71,18 @@ impl RLock {
         if is_mine(&self.handle) { self.handle.slot().depth.load(Relaxed) as usize } else { 0 }
     }
 
-    fn take(&self, patience: Patience) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
-        let guard = || RLockGuard { handle: &self.handle, _of_this_thread: std::marker::PhantomData };
+    fn take(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
+        let guard =
+            || RLockGuard { handle: &self.handle, _of_this_thread: std::marker::PhantomData };
         if !fork::is_copy() && is_mine(&self.handle) {
             // Only the holder writes the depth, and that is this thread.
             let depth = self.handle.slot().depth.load(Relaxed);
-            let deeper = depth.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Full, "the lock is taken too often"));
+            let deeper = depth
+                .checked_add(1)
+                .ok_or_else(|| Error::new(ErrorKind::Full, "the lock is taken too often"));
             self.handle.slot().depth.store(deeper.map_err(LockError::from_error)?, Relaxed);
             return Ok(Some(guard()));
         }
@@ -85,7 +95,12 @@ impl RLock {
 
 impl fmt::Debug for RLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RLock(held by {}, {} times)", describe(&self.handle), self.handle.slot().depth.load(Relaxed))
+        write!(
+            f,
+            "RLock(held by {}, {} times)",
+            describe(&self.handle),
+            self.handle.slot().depth.load(Relaxed)
+        )
     }
 }
 

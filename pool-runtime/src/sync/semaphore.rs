@@ -235,7 +235,8 @@ impl Shared<'_> {
         let mine = |&at: &usize| self.account(at).0.load(Relaxed) == me;
         let used = |&at: &usize| self.account(at).0.load(Relaxed) != 0;
         let empty = |&at: &usize| self.account(at).1.load(Relaxed) == 0;
-        let at = (0..N_ACCOUNTS).take_while(used).find(mine).or_else(|| (0..N_ACCOUNTS).find(empty));
+        let at =
+            (0..N_ACCOUNTS).take_while(used).find(mine).or_else(|| (0..N_ACCOUNTS).find(empty));
         let permits = at.map_or(0, |at| self.account(at).1.load(Relaxed));
         self.change(available - 1, at.map_or(NO_ACCOUNT, |at| at as u64), me, permits + 1);
         true
@@ -271,7 +272,12 @@ impl Shared<'_> {
         let at = (0..N_ACCOUNTS).find(|&at| self.account(at).0.load(Relaxed) == me);
         let permits = at.map_or(0, |at| self.account(at).1.load(Relaxed));
         let available = self.word(AVAILABLE).load(Acquire) + free;
-        self.change(available, at.map_or(NO_ACCOUNT, |at| at as u64), me, permits.saturating_sub(1));
+        self.change(
+            available,
+            at.map_or(NO_ACCOUNT, |at| at as u64),
+            me,
+            permits.saturating_sub(1),
+        );
         if free > 0 {
             self.ring();
         }

@@ -55,7 +55,8 @@ impl<'a> Waiters<'a> {
             self.forget_dead();
             self.places().find(free)
         });
-        let (at, state, process) = found.ok_or_else(|| Error::new(ErrorKind::Full, "too many wait for one object"))?;
+        let (at, state, process) =
+            found.ok_or_else(|| Error::new(ErrorKind::Full, "too many wait for one object"))?;
         let last = self.places().map(|(_, state, _)| state.load(Acquire) >> 32).max().unwrap_or(0);
         process.store(me, Release);
         state.store(WAITING | (last + 1) << 32, Release);
@@ -95,7 +96,8 @@ impl<'a> Waiters<'a> {
 
     /// Tells the `n` that came first, of those that live; says how many there were.
     pub(crate) fn tell(self, n: usize, what: u64) -> usize {
-        let mut waiting: Vec<_> = self.places().filter(|(_, state, _)| state.load(Acquire) & STATE == WAITING).collect();
+        let mut waiting: Vec<_> =
+            self.places().filter(|(_, state, _)| state.load(Acquire) & STATE == WAITING).collect();
         waiting.sort_by_key(|(_, state, _)| state.load(Acquire) >> 32);
         let mut told = 0;
         for (_, state, process) in waiting {
@@ -114,7 +116,12 @@ impl<'a> Waiters<'a> {
     }
 
     /// Sleeps until the one at `at` is told something; `on_slice` is run now and then, to look after the dead.
-    pub(crate) fn sleep(self, at: usize, patience: Patience, mut on_slice: impl FnMut() -> Result<(), Error>) -> Result<(), Error> {
+    pub(crate) fn sleep(
+        self,
+        at: usize,
+        patience: Patience,
+        mut on_slice: impl FnMut() -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut slices = Slices::new(patience);
         while self.state(at) == WAITING {
             match slices.sleep(futex::low_half(self.place(at)), WAITING as u32) {

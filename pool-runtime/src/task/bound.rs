@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
 
 use super::accept::Accepts;
 use super::fill::{Index, Nth, Z};
@@ -11,12 +12,16 @@ use super::{Arity, Call, PartialCall, Task};
 use crate::codec::{ALIGN, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::job::{JobSpec, Options};
+use crate::luggage;
+use crate::unwind;
 
 /// A task and those of its arguments that are bound. Made by the macros.
 pub struct Bound<T> {
     pub(crate) bytes: Vec<u8>,
     pub(crate) mask: u32,
     pub(crate) lends: bool,
+    /// The descriptors that the arguments take along.
+    pub(crate) luggage: Vec<OwnedFd>,
     /// The first argument that could not be encoded: told where the call is used.
     pub(crate) failed: Option<Error>,
     task: PhantomData<fn() -> T>,
@@ -38,7 +43,14 @@ impl<T: Task> Bound<T> {
     /// Nothing bound yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::new(), mask: 0, lends: false, failed: None, task: PhantomData }
+        Self {
+            bytes: Vec::new(),
+            mask: 0,
+            lends: false,
+            luggage: Vec::new(),
+            failed: None,
+            task: PhantomData,
+        }
     }
 
     /// A method's task, with `self` bound.
@@ -73,10 +85,13 @@ impl<T: Task> Bound<T> {
     {
         type Kind<T, N> = <<T as Task>::Params as Nth<N>>::Param;
         if self.failed.is_none() {
-            let size = <Kind<T, N> as Accepts<A, M>>::size(&value);
-            let written = size.and_then(|size| {
+            let write = || {
+                let (size, _) =
+                    luggage::pack(Vec::new(), || <Kind<T, N> as Accepts<A, M>>::size(&value));
+                let size = size?;
                 self.append(size, |out| <Kind<T, N> as Accepts<A, M>>::encode(&value, out))
-            });
+            };
+            let written = unwind::catch(write).map_err(Error::panicked).and_then(|written| written);
             self.failed = written.err().map(|error| error.with_task(T::DEF.name));
         }
         self.mask |= 1 << N::N;
@@ -93,7 +108,10 @@ impl<T: Task> Bound<T> {
         let start = head + ALIGN;
         self.bytes.resize(start + align_up(size), 0);
         let mut out = Out::new(&mut self.bytes[start..]);
-        encode(&mut out).map_err(stopped)?;
+        let (encoded, luggage) =
+            luggage::pack(std::mem::take(&mut self.luggage), || encode(&mut out));
+        self.luggage = luggage;
+        encoded.map_err(stopped)?;
         let len = out.position();
         self.bytes[head..head + 8].copy_from_slice(&(len as u64).to_le_bytes());
         self.bytes.truncate(start + align_up(len));
@@ -112,6 +130,7 @@ impl<T: Task> Bound<T> {
         if let Some(error) = self.failed {
             return Err(error);
         }
+        luggage::refuse(&self.luggage)?;
         let task = const { &T::DEF };
         if task.writes_in_place && options.retries.unwrap_or(0) > 0 {
             let detail = "`retries` on a task that writes in place: a retry would see what the dead attempt left";

@@ -1,6 +1,7 @@
 //! A call that is run elsewhere: what `task!` makes.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::Task;
@@ -11,6 +12,7 @@ use super::params::{Param, whole};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::error::Error;
 use crate::job::{JobSpec, Options};
+use crate::luggage;
 use crate::registry::TaskDef;
 
 /// A task with all its arguments, to be run in another process: by an initializer or as a `Process`. Made by
@@ -31,6 +33,7 @@ pub struct Call<R> {
     task: &'static TaskDef,
     mask: u32,
     bytes: Result<Arc<[u8]>, Error>,
+    luggage: Arc<[OwnedFd]>,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 }
 
@@ -39,6 +42,7 @@ impl<R> Call<R> {
         Self {
             task: const { &T::DEF },
             mask: bound.mask,
+            luggage: bound.luggage.into(),
             bytes: bound.failed.map_or(Ok(bound.bytes.into()), Err),
             decode: <T::Level as Codec<R>>::decode,
         }
@@ -60,11 +64,21 @@ impl<R> Call<R> {
         self.bytes.as_deref().map_err(Clone::clone)
     }
 
+    /// Copies of the descriptors that the arguments take along.
+    ///
+    /// # Errors
+    /// Kind `Io` when this process may open no more.
+    pub(crate) fn luggage(&self) -> Result<Vec<OwnedFd>, Error> {
+        let copies = self.luggage.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
+        copies.map_err(|error| Error::os("duplicating a descriptor", error))
+    }
+
     /// The call as a job of one item of no bytes.
     ///
     /// # Errors
     /// What an argument said when it was encoded.
     pub(crate) fn spec(&self) -> Result<JobSpec, Error> {
+        luggage::refuse(&self.luggage)?;
         Ok(JobSpec {
             task: self.task,
             bound: self.bytes()?.to_vec(),
@@ -86,7 +100,7 @@ impl<R> Call<R> {
 
 impl<R> Clone for Call<R> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone(), ..*self }
+        Self { bytes: self.bytes.clone(), luggage: Arc::clone(&self.luggage), ..*self }
     }
 }
 

@@ -74,7 +74,8 @@ where
 {
     #[cold]
     fn too_big(&mut self, item: I::Item, room: usize) -> Filled {
-        match H::size(&item) {
+        let size = unwind::catch(|| H::size(&item)).map_err(Error::panicked);
+        match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
             // To ask for more room again would never end.
             Ok(size) if size <= room => {
