@@ -1,8 +1,11 @@
 //! A pool of processes.
 
-#[expect(
-    unused_extern_crates,
-    reason = "generated code names the crate from outside, and is used inside too"
+#[cfg_attr(
+    not(test),
+    expect(
+        unused_extern_crates,
+        reason = "generated code names the crate from outside, and is used inside too"
+    )
 )]
 extern crate self as pool_runtime;
 
@@ -14,6 +17,7 @@ mod codec;
 mod collect;
 mod context;
 mod elapsed;
+mod errands;
 mod error;
 mod imap;
 mod job;

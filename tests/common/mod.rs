@@ -4,5 +4,5 @@ use pool_runtime::Pool;
 
 /// A pool for a test.
 pub(crate) fn pool() -> Pool {
-    Pool::builder().in_process().build().expect("a pool without workers needs nothing")
+    Pool::builder().workers(2).build().expect("two workers can be started")
 }

@@ -9,6 +9,7 @@ mod builder;
 mod death;
 mod desk;
 mod drain;
+mod errands;
 mod feeding;
 mod guard;
 mod inline;
@@ -159,7 +160,11 @@ impl Engine {
 
 impl Ward for Engine {
     fn ready(&self, token: u32) {
-        self.ended(token as usize);
+        if token & errands::SOCKET != 0 {
+            self.run_errands((token & !errands::SOCKET) as usize);
+        } else {
+            self.ended(token as usize);
+        }
     }
 
     fn tick(&self, now: Instant) -> Option<Duration> {
