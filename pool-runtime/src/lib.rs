@@ -63,18 +63,28 @@ pub use pool::{Builder, Pool, Stats};
 pub use process::{
     Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
 };
-pub use shared::{Shareable, Value, ValueGuard};
-pub use sync::{Lock, LockError, LockGuard, RLock, RLockGuard};
+pub use shared::{
+    Array, ArrayGuard, Atomic, Part, PartMut, RawArray, RawValue, Shareable, SharedBuffer,
+    SharedMemory, Value, ValueGuard,
+};
+pub use sync::{
+    Barrier, BoundedSemaphore, Condition, Event, Guard, Lock, LockError, LockGuard, Permit, RLock,
+    RLockGuard, Semaphore,
+};
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 
 /// All that a program with a pool needs: `use pool_runtime::prelude::*;`.
 pub mod prelude {
     pub use crate::{
+        Array, ArrayGuard, Barrier, BoundedSemaphore, Condition, Event, Lock, LockError, LockGuard,
+        Part, PartMut, Permit, RLock, RLockGuard, RawArray, RawValue, Semaphore, Shareable,
+        SharedBuffer, SharedMemory, Value, ValueGuard,
+    };
+    pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
     pub use crate::{Connection, Process, pipe};
-    pub use crate::{Lock, LockError, LockGuard, RLock, RLockGuard, Shareable, Value, ValueGuard};
     pub use crate::{active_children, current_process, parent_process};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,

@@ -22,6 +22,7 @@ use crate::error::{Error, ErrorKind};
 use crate::luggage;
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
+use crate::shared;
 use crate::sys::memory::{Access, Map};
 use crate::sys::process::private_memory;
 use crate::sys::signals;
@@ -67,6 +68,7 @@ impl Worker {
         mut descriptors: impl Iterator<Item = OwnedFd>,
         errands: Errands,
     ) -> Result<Self, Error> {
+        shared::know_parts();
         let mut next = || {
             descriptors
                 .next()
@@ -206,6 +208,7 @@ impl Worker {
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
         }
+        shared::let_go_of_parts();
     }
 }
 
