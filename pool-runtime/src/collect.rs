@@ -6,12 +6,14 @@
 use std::fmt;
 use std::marker::PhantomData;
 
+use std::os::fd::{AsFd, OwnedFd};
+
 use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::FRAME;
-use crate::codec::{CHECKED, Codec, In, Level, NONE, POD, SERDE, VEC, zeroed};
+use crate::codec::{CHECKED, Codec, DESCRIPTOR, In, Level, NONE, POD, SERDE, VEC, zeroed};
 use crate::error::{Error, ErrorKind};
 use crate::job::Sink;
 use crate::payload::Payload;
@@ -140,6 +142,7 @@ macro_rules! by_scratch {
 by_scratch! {
     SERDE: framed [Serialize + DeserializeOwned];
     CHECKED: side_by_side [NoUninit + CheckedBitPattern];
+    DESCRIPTOR: framed [AsFd + From<OwnedFd> + Into<OwnedFd>];
     NONE: framed [];
 }
 

@@ -73,6 +73,12 @@ impl<R> Call<R> {
         copies.map_err(|error| Error::os("duplicating a descriptor", error))
     }
 
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way.
+    pub(crate) fn forget_arguments(&mut self) {
+        self.bytes = Ok(Arc::new([]));
+        self.luggage = Arc::new([]);
+    }
+
     /// The call as a job of one item of no bytes.
     ///
     /// # Errors
