@@ -17,7 +17,9 @@ use crate::codec::{CHECKED, Codec, DESCRIPTOR, In, Level, NONE, POD, SERDE, VEC,
 use crate::error::{Error, ErrorKind};
 use crate::job::Sink;
 use crate::payload::Payload;
+use crate::placed::Placed;
 use crate::progress::Progress;
+use crate::sys::memory::expect_filling;
 use crate::task::Task;
 
 /// How results of type `T` become values again.
@@ -43,13 +45,16 @@ pub trait Gather<T>: Codec<T> {
         scratch: &mut Vec<u8>,
     ) -> Result<(), (usize, Error)>;
 
+    /// At least `count` results will come.
+    fn expect(_store: &mut Self::Store, _count: usize) {}
+
     /// All results; `None` when one is missing.
     fn all(store: Self::Store, count: usize) -> Option<Vec<T>>;
 }
 
 /// For plain numbers the copy out of the worker's memory is the result.
 impl<T: Pod> Gather<T> for Level<POD> {
-    type Store = Vec<T>;
+    type Store = Placed<T>;
 
     #[inline]
     fn one(payload: &Payload<'_>, at: &mut usize, _: &mut Vec<u8>) -> Result<T, Error> {
@@ -60,23 +65,22 @@ impl<T: Pod> Gather<T> for Level<POD> {
     }
 
     fn many(
-        store: &mut Vec<T>,
+        store: &mut Placed<T>,
         first: usize,
         count: usize,
         payload: &Payload<'_>,
         _: &mut Vec<u8>,
     ) -> Result<(), (usize, Error)> {
-        let end = first.saturating_add(count);
-        if store.len() < end {
-            store.resize(end, T::zeroed());
-        }
-        let whole = payload.copy_at(0, bytemuck::cast_slice_mut(&mut store[first..end]));
-        if whole { Ok(()) } else { Err((first, cut_off())) }
+        if store.put(first, count, payload) { Ok(()) } else { Err((first, cut_off())) }
     }
 
-    fn all(mut store: Vec<T>, count: usize) -> Option<Vec<T>> {
-        store.truncate(count);
-        (store.len() == count).then_some(store)
+    fn expect(store: &mut Placed<T>, count: usize) {
+        const MOST_BYTES: usize = 64 << 20;
+        store.expect(count.min(MOST_BYTES / size_of::<T>().max(1)));
+    }
+
+    fn all(store: Placed<T>, count: usize) -> Option<Vec<T>> {
+        store.finish(count)
     }
 }
 
@@ -90,7 +94,8 @@ impl<T: Pod> Gather<Vec<T>> for Level<VEC> {
         if count.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(8)) != Some(len) {
             return Err(cut_off());
         }
-        let mut values = zeroed(count)?;
+        let mut values: Vec<T> = zeroed(count)?;
+        expect_filling(values.as_mut_ptr().cast(), size_of_val(&*values));
         let whole = payload.copy_at(from + 8, bytemuck::cast_slice_mut(&mut values));
         if whole { Ok(values) } else { Err(cut_off()) }
     }
@@ -221,8 +226,10 @@ pub(crate) struct Collected<T: Task> {
 }
 
 impl<T: Task> Collected<T> {
-    pub(crate) fn new(progress: Progress) -> Self {
-        let store = <T::Level as Gather<T::Output>>::Store::default();
+    /// At least `least` items will end.
+    pub(crate) fn new(progress: Progress, least: usize) -> Self {
+        let mut store = <T::Level as Gather<T::Output>>::Store::default();
+        <T::Level as Gather<T::Output>>::expect(&mut store, least);
         Self { store, scratch: Vec::new(), ended: 0, failed: None, progress, task: PhantomData }
     }
 

@@ -149,6 +149,35 @@ impl<'a> ItemWriter<'a> {
         Ok(())
     }
 
+    /// Writes at most `max` items of `stride` bytes each, as many as there is room for; says why it stopped if that is not why.
+    #[inline]
+    pub(crate) fn put_strided<T>(
+        &mut self,
+        stride: usize,
+        max: usize,
+        mut next: impl FnMut() -> Option<T>,
+        encode: impl Fn(&T, &mut Out<'_>) -> Result<(), Stop>,
+    ) -> Option<Filled> {
+        for _ in 0..max.min(self.out.left() / stride) {
+            // Counted one by one: a panic of the input must not lose those before it.
+            let Some(item) = next() else { return Some(Filled::End) };
+            let before = self.out.position();
+            match encode(&item, &mut self.out) {
+                Ok(()) => self.count += 1,
+                Err(Stop::Failed(error)) => {
+                    self.out.rewind(before);
+                    return Some(Filled::Failed(error));
+                }
+                Err(Stop::Full) => {
+                    self.out.rewind(before);
+                    let error = Error::new(ErrorKind::Encode, "a value was larger than its type");
+                    return Some(Filled::Failed(error));
+                }
+            }
+        }
+        None
+    }
+
     /// How many items have been written.
     pub fn count(&self) -> usize {
         self.count

@@ -21,12 +21,15 @@ mod luggage;
 mod message;
 mod payload;
 mod pipe;
+mod placed;
 mod pool;
 mod process;
 mod progress;
 mod registry;
+mod shared;
 mod shm;
 mod supervisor;
+mod sync;
 mod sys;
 mod task;
 mod unwind;
@@ -49,6 +52,11 @@ pub use pool::{Builder, Pool, Stats};
 pub use process::{
     Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
 };
+pub use shared::{Shareable, Value, ValueGuard};
+pub use sync::{Lock, LockError, LockGuard, RLock, RLockGuard};
+
+/// The derives that make a structure shareable: `Pod`, `Zeroable` and their family.
+pub use bytemuck;
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 
@@ -63,6 +71,7 @@ pub mod prelude {
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
     pub use crate::{Connection, Process, pipe};
+    pub use crate::{Lock, LockError, LockGuard, RLock, RLockGuard, Shareable, Value, ValueGuard};
     pub use crate::{active_children, current_process, parent_process};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,

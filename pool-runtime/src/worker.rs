@@ -177,7 +177,6 @@ impl Worker {
                 job: taken.about.job,
                 items,
                 range: taken.items.clone(),
-                result_stride: task.result_stride,
                 host: &mut host,
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),

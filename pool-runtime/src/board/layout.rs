@@ -49,7 +49,7 @@ pub(crate) struct Head {
     pub(crate) listeners: AtomicU32,
     /// Sleeping threads of the parent wait for this to change.
     pub(crate) bell: AtomicU32,
-    /// Items that have been posted, by all workers, ever. A hint: the items of a worker that died may be missing.
+    /// Items that have been posted while somebody slept. A hint: the items of a worker that died may be missing.
     pub(crate) done: AtomicU64,
     /// Sleeping threads of the parent want to be woken when `done` gets here, and not for every post.
     pub(crate) target: AtomicU64,

@@ -41,13 +41,16 @@ impl Head {
         }
     }
 
-    /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed.
+    /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed. While
+    /// nobody sleeps nothing is counted: the count is a line that all workers write to.
     #[inline]
     pub(crate) fn posted(&self, count: u64, failed: bool) {
-        let done = self.done.fetch_add(count, Relaxed) + count;
         fence(SeqCst);
-        if self.listeners.load(Relaxed) > 0 && (failed || done >= self.target.load(Relaxed)) {
-            self.parent_bed().ring(u32::MAX);
+        if self.listeners.load(Relaxed) > 0 {
+            let done = self.done.fetch_add(count, Relaxed) + count;
+            if failed || done >= self.target.load(Relaxed) {
+                self.parent_bed().ring(u32::MAX);
+            }
         }
     }
 

@@ -11,6 +11,8 @@ mod level;
 pub(crate) mod message;
 mod plain;
 pub(crate) mod slice;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub(crate) use cursor::align_up;

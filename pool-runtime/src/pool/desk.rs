@@ -28,6 +28,8 @@ pub(crate) struct Desk {
     pub(crate) stage: Stage,
     /// Background jobs that have got something.
     pub(crate) noticed: Vec<(usize, u64)>,
+    /// Items whose outcome is known, of all jobs ever.
+    pub(crate) finished: u64,
     /// The pool cannot go on, and why.
     pub(crate) broken: Option<Error>,
     /// Workers that ended before they were ready, since the last that got so far.
@@ -145,21 +147,22 @@ impl RunState {
 
     /// Notes the outcome of some items; `false`, and nothing noted, when one of them is known already or was never written.
     fn note(&mut self, from: u32, to: u32) -> bool {
-        if from < self.first
-            || from >= to
-            || to > self.written
-            || (from..to).any(|item| self.has(item))
-        {
+        if from < self.first || from >= to || to > self.written {
             return false;
         }
         let (from, to) = ((from - self.first) as usize, (to - self.first) as usize);
-        self.bits.resize(self.bits.len().max(to.div_ceil(64)), 0);
-        for word in from / 64..to.div_ceil(64) {
-            let low = from.saturating_sub(word * 64);
-            let high = (to - word * 64).min(64);
-            let upto = if high == 64 { u64::MAX } else { (1 << high) - 1 };
-            self.bits[word] |= upto & !((1_u64 << low) - 1);
+        let words = from / 64..to.div_ceil(64);
+        if self.bits.len() < words.end {
+            self.bits.resize(words.end, 0);
         }
+        let bits = |word: usize| {
+            let (low, high) = (from.saturating_sub(word * 64), (to - word * 64).min(64));
+            (u64::MAX >> (64 - high)) & (u64::MAX << low)
+        };
+        if words.clone().any(|word| self.bits[word] & bits(word) != 0) {
+            return false;
+        }
+        words.for_each(|word| self.bits[word] |= bits(word));
         self.accounted += (to - from) as u32;
         true
     }
@@ -190,6 +193,7 @@ impl Desk {
             backlog: VecDeque::new(),
             stage: Stage::Open,
             noticed: Vec::new(),
+            finished: 0,
             broken: None,
             false_starts: 0,
         }
@@ -328,10 +332,14 @@ impl Desk {
             return None;
         }
         let (slot, first) = (run.job, run.base + u64::from(from));
+        let done = run.closed && run.accounted == run.written - run.first;
+        self.finished += u64::from(to - from);
         if let Some(job) = self.jobs[slot].as_mut() {
             job.accounted += u64::from(to - from);
         }
-        self.finish_run(tag);
+        if done {
+            self.finish_run(tag);
+        }
         Some((slot, first))
     }
 

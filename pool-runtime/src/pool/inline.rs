@@ -87,7 +87,6 @@ impl Inline {
                 layout: self.spec.item_stride.map_or(Layout::Table(ends), Layout::Stride),
             },
             range: 0..1,
-            result_stride: self.spec.task.result_stride,
             host: &mut host,
         };
         (self.spec.task.run)(&mut batch);
@@ -180,7 +179,6 @@ pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
         job: u64::MAX,
         items: ItemBytes { data: &[], layout: Layout::Stride(0) },
         range: 0..1,
-        result_stride: task.result_stride,
         host: &mut host,
     });
     let mut bytes = kept.0.map_err(Error::without_index)?;

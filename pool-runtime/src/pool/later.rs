@@ -43,7 +43,7 @@ where
     H: Fill<T::Params, I::Item, Items> + 'static,
 {
     let finish = |completion, progress| -> Box<dyn Finish> {
-        Box::new(Ending { sink: Collected::<T>::new(progress), completion })
+        Box::new(Ending { sink: Collected::<T>::new(progress, 0), completion })
     };
     later::<T, H, Items, I, _>(bound, items, asked, finish, copy_all::<T>)
 }

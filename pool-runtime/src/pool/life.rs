@@ -26,7 +26,7 @@ pub struct Pool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Items whose workers posted them, ever; failures of an item included.
+    /// Items that have ended, ever, well or not.
     pub items_finished: u64,
     /// Items that are out now: waiting for a worker, or running.
     pub items_pending: u64,
@@ -89,7 +89,7 @@ impl Pool {
             seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING
         };
         Stats {
-            items_finished: engine.control.head.done.load(Relaxed),
+            items_finished: desk.finished,
             items_pending: desk.jobs().map(|job| job.fed - job.accounted).sum(),
             workers_replaced: desk.seats.iter().map(|seat| seat.predecessors).sum(),
             workers_busy: desk.seats.iter().filter(busy).count(),

@@ -49,6 +49,15 @@ impl Running {
         }))
     }
 
+    /// Says that items point into memory that is lent for as long as the job: its end then waits until no process can touch it
+    /// any more.
+    pub(crate) fn lending(mut self, lends: bool) -> Self {
+        if let Way::Fed(fed) = &mut self.0 {
+            fed.lends = lends;
+        }
+        self
+    }
+
     /// Delivers what has come, then feeds what there is room for, then, if there was nothing of either, waits for one.
     ///
     /// `taken` is how many items' outcomes the consumer has had so far: the input is taken at most a window ahead of it.
@@ -133,6 +142,8 @@ struct Fed {
     patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
     sleep: Duration,
+    /// Items point into memory of the caller's.
+    lends: bool,
     ended: bool,
 }
 
@@ -167,6 +178,8 @@ const INPUT_BUDGET: usize = 16 << 20;
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
+/// Between two looks at whether a job that lends memory has ended: as long as what runs is given to end by itself.
+const GRACE: Duration = Duration::from_millis(10);
 /// The first sleep and the longest: a wake-up that was lost with a worker that died or stands still costs no more.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
@@ -226,6 +239,7 @@ impl Fed {
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
+            lends: false,
             ended: false,
         })
     }
@@ -457,6 +471,23 @@ impl Fed {
             self.engine.nudge();
         }
         self.engine.changed.notify_all();
+        if self.lends {
+            self.await_end();
+        }
+    }
+
+    /// Waits until nothing of the job is out: what ran has ended, or its worker is killed and reaped.
+    fn await_end(&self) {
+        loop {
+            let mut desk = self.engine.desk();
+            desk.drain(&self.engine.control, None);
+            if desk.job(self.slot, self.id).is_none() {
+                return;
+            }
+            drop(desk);
+            let ready = || self.engine.has_posts();
+            self.engine.control.head.await_posts(1, GRACE, ready);
+        }
     }
 }
 

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use super::{Pool, Running, Turn};
 use crate::batch::Batch;
-use crate::codec::Stop;
+use crate::codec::{Level, POD, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
 fn number(batch: &mut Batch<'_>, f: impl Fn(u64) -> u64) {
-    batch.each(
-        |mut item| Ok(f(item.u64()?)),
-        |result, out| out.write(&result.to_le_bytes()),
-        |_| Ok(8),
-    );
+    batch.each::<u64, Level<POD>>(|mut item| Ok(f(item.u64()?)));
 }
 
 const fn task(name: &'static str, marker: TypeId, run: fn(&mut Batch<'_>)) -> TaskDef {

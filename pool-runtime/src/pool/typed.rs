@@ -127,8 +127,8 @@ where
     let lends = H::LENDS || bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let mut source = ItemSource::<T::Params, H, MapItems, _>::new(items.into_iter());
-    let mut sink = Collected::<T>::new(progress(&spec.options, &source));
-    let running = Running::start(inner, spec)?;
+    let mut sink = Collected::<T>::new(progress(&spec.options, &source), source.size_hint().0);
+    let running = Running::start(inner, spec)?.lending(lends);
     let result = collect(running, lends, &mut source, &mut sink, Collected::has_failed);
     sink.finish(result)
 }
@@ -170,11 +170,13 @@ where
     H: Fill<T::Params, A, Apply>,
 {
     let inner = asked.inner()?;
+    let bound_lends = bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let mut source = ItemSource::<T::Params, H, Apply, _>::new(std::iter::once(args));
     let mut sink = Single::<T>::new();
-    let running = Running::start(inner, spec)?;
-    let result = collect(running, true, &mut source, &mut sink, Single::has_ended);
+    let lends = H::LENDS || bound_lends;
+    let running = Running::start(inner, spec)?.lending(lends);
+    let result = collect(running, lends, &mut source, &mut sink, Single::has_ended);
     sink.finish(result)
 }
 

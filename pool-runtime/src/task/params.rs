@@ -330,13 +330,14 @@ impl<P: Param, Rest: Params> Params for (P, Rest) {
         Ok((kept, Rest::keep(mask >> 1, rest)?))
     }
 
-    #[inline]
+    // Always, because it stands in two loops of each task, and a call per item costs more than many a task.
+    #[inline(always)]
     fn read<'a>(mask: u32, item: &mut In<'a>) -> Result<Self::Held<'a>, Error> {
         let held = if mask & 1 == 1 { None } else { Some(P::read(item)?) };
         Ok((held, Rest::read(mask >> 1, item)?))
     }
 
-    #[inline]
+    #[inline(always)]
     fn lend<'h>(
         (held, held_rest): &'h mut Self::Held<'_>,
         (place, place_rest): &'h Self::Places<'_>,
