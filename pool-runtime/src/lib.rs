@@ -25,6 +25,7 @@ mod placed;
 mod pool;
 mod process;
 mod progress;
+mod queue;
 mod registry;
 mod shared;
 mod shm;
@@ -52,6 +53,7 @@ pub use pool::{Builder, Pool, Stats};
 pub use process::{
     Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
 };
+pub use queue::Queue;
 pub use shared::{Shareable, Value, ValueGuard};
 pub use sync::{Lock, LockError, LockGuard, RLock, RLockGuard};
 
@@ -70,7 +72,7 @@ pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
-    pub use crate::{Connection, Process, pipe};
+    pub use crate::{Connection, Process, Queue, pipe};
     pub use crate::{Lock, LockError, LockGuard, RLock, RLockGuard, Shareable, Value, ValueGuard};
     pub use crate::{active_children, current_process, parent_process};
     pub use crate::{

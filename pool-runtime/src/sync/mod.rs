@@ -13,4 +13,4 @@ pub use error::LockError;
 pub use lock::{Lock, LockGuard};
 pub use rlock::{RLock, RLockGuard};
 
-pub(crate) use held::{Held, Patience, acquire, describe, outcome};
+pub(crate) use held::{Grip, Held, Patience, acquire, describe, grip, outcome};
