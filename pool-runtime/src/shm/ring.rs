@@ -372,9 +372,7 @@ impl<'a> Ring<'a> {
         outside: impl FnOnce(&Item) -> u64,
     ) -> Result<bool, Error> {
         let own = self.header.gets.own();
-        if own.count == self.header.gets.seen[0].load(Relaxed)
-            || own.count >= self.header.gets.seen[0].load(Relaxed)
-        {
+        if own.count >= self.header.gets.seen[0].load(Relaxed) {
             let puts = self.header.puts.count.load(Acquire);
             if own.count == puts {
                 return Ok(false);

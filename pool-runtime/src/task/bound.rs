@@ -13,6 +13,7 @@ use crate::codec::{ALIGN, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::job::{JobSpec, Options};
 use crate::luggage;
+use crate::shm::pins::{self, Pins};
 
 /// A task and those of its arguments that are bound. Made by the macros.
 pub struct Bound<T> {
@@ -21,6 +22,8 @@ pub struct Bound<T> {
     pub(crate) lends: bool,
     /// The descriptors that the arguments take along.
     pub(crate) luggage: Vec<OwnedFd>,
+    /// Keeps the objects alive whose handles are among the arguments.
+    pub(crate) pins: Pins,
     /// The first argument that could not be encoded: told where the call is used.
     pub(crate) failed: Option<Error>,
     task: PhantomData<fn() -> T>,
@@ -47,6 +50,7 @@ impl<T: Task> Bound<T> {
             mask: 0,
             lends: false,
             luggage: Vec::new(),
+            pins: Pins::default(),
             failed: None,
             task: PhantomData,
         }
@@ -105,9 +109,11 @@ impl<T: Task> Bound<T> {
         let start = head + ALIGN;
         self.bytes.resize(start + align_up(size), 0);
         let mut out = Out::new(&mut self.bytes[start..]);
-        let (encoded, luggage) =
-            luggage::pack(std::mem::take(&mut self.luggage), || encode(&mut out));
+        let before = std::mem::take(&mut self.luggage);
+        let ((encoded, luggage), pins) =
+            pins::collect(|| luggage::pack(before, || encode(&mut out)));
         self.luggage = luggage;
+        self.pins.merge(pins);
         encoded.map_err(stopped)?;
         let len = out.position();
         self.bytes[head..head + 8].copy_from_slice(&(len as u64).to_le_bytes());

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::job::{JobSpec, Options};
 use crate::luggage;
 use crate::registry::TaskDef;
+use crate::shm::pins::Pins;
 
 /// A task with all its arguments, to be run in another process: by an initializer or as a `Process`. Made by
 /// [`task!`](crate::task), one type whatever the task is.
@@ -34,6 +35,8 @@ pub struct Call<R> {
     mask: u32,
     bytes: Result<Arc<[u8]>, Error>,
     luggage: Arc<[OwnedFd]>,
+    /// Keeps the objects alive whose handles are among the arguments; as long as the call, for it may run at any time.
+    pins: Arc<Pins>,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 }
 
@@ -43,6 +46,7 @@ impl<R> Call<R> {
             task: const { &T::DEF },
             mask: bound.mask,
             luggage: bound.luggage.into(),
+            pins: Arc::new(bound.pins),
             bytes: bound.failed.map_or(Ok(bound.bytes.into()), Err),
             decode: <T::Level as Codec<R>>::decode,
         }
@@ -106,7 +110,12 @@ impl<R> Call<R> {
 
 impl<R> Clone for Call<R> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone(), luggage: Arc::clone(&self.luggage), ..*self }
+        Self {
+            bytes: self.bytes.clone(),
+            luggage: Arc::clone(&self.luggage),
+            pins: Arc::clone(&self.pins),
+            ..*self
+        }
     }
 }
 
