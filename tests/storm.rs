@@ -45,6 +45,15 @@ fn strike(pool: &Pool, over: &AtomicBool, killed: &AtomicU64) {
     }
 }
 
+/// Ends the storm, also when the test fails.
+struct Calm<'a>(&'a AtomicBool);
+
+impl Drop for Calm<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn p1_kill_storm() {
     let _dog = watchdog(300);
@@ -53,6 +62,7 @@ fn p1_kill_storm() {
     let (mut outcomes, mut failures) = (HashMap::new(), 0_u64);
     std::thread::scope(|scope| {
         scope.spawn(|| strike(&pool, &over, &killed));
+        let _calm = Calm(&over);
         // Until the thousand are through.
         let mut base = 0;
         while base < ITEMS || killed.load(Ordering::Relaxed) < KILLS {
@@ -64,7 +74,6 @@ fn p1_kill_storm() {
             }
             base += 1000;
         }
-        over.store(true, Ordering::Relaxed);
         assert_eq!(outcomes.len() as u64, base, "an item is missing");
     });
     for (item, outcome) in &outcomes {
@@ -93,6 +102,7 @@ fn storm_over_chunks_of_cheap_items() {
     let (over, killed) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| strike(&pool, &over, &killed));
+        let _calm = Calm(&over);
         for chunk in [1, 7, 1000] {
             let (mut values, mut failures) = (0_u64, 0_u64);
             let before = killed.load(Ordering::Relaxed);
@@ -115,7 +125,6 @@ fn storm_over_chunks_of_cheap_items() {
             // A kill may have been sent before and be felt now.
             assert!(failures <= killed.load(Ordering::Relaxed) - before + 2);
         }
-        over.store(true, Ordering::Relaxed);
     });
 }
 
@@ -131,8 +140,8 @@ fn storm_with_retries_loses_nothing() {
     let (over, killed) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
         scope.spawn(|| strike(&pool, &over, &killed));
+        let _calm = Calm(&over);
         let values = par_map!(words, 0..3000; pool = &pool, retries = 1000).expect("values");
-        over.store(true, Ordering::Relaxed);
         assert!(values.into_iter().enumerate().all(|(index, value)| value == index.to_string()));
     });
 }
