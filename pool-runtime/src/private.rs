@@ -9,7 +9,8 @@ pub use crate::codec::{
 pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
 pub use crate::imap::{Imap, ImapUnordered};
-pub use crate::job::{Filled, ItemWriter, Source};
+pub use crate::job::{Filled, Finish, ItemWriter, JobSpec, Options, Sink, Source};
+pub use crate::payload::Payload;
 pub use crate::pool::later::{Later, apply_async, map_async};
 pub use crate::pool::typed::{AsPool, Asked, apply, imap, imap_unordered, map};
 pub use crate::progress::IntoProgress;
@@ -27,3 +28,6 @@ pub use crate::{__level as level_of, __outcome as outcome_of};
 
 /// Asks whether `T` can travel; `V` is what its level says.
 pub fn sendable<T: Sendable<V> + ?Sized, V>() {}
+
+/// Given a closure where a function pointer `F` is wanted, for the sake of the name that a refusal shows.
+pub fn a_value_from_outside_goes_in_by_partial_application<F>(_: F) {}

@@ -3,14 +3,17 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
+use super::errands::Received;
 use super::seat::{Seat, Stance};
 use crate::board::claim::CLOSED;
-use crate::board::input::Block;
+use crate::board::input::{Block, RunWriter};
 use crate::board::layout::{Control, QUEUE, RUNS, TABLE, Tag};
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::registry::TaskDef;
 
 /// Everything that changes, under one lock. No code of the user's runs while it is held.
@@ -34,6 +37,8 @@ pub(crate) struct Desk {
     pub(crate) broken: Option<Error>,
     /// Chunks that nobody may have.
     suspects: Vec<Suspect>,
+    /// The supervisor looks after limits by itself, soon and again.
+    pub(crate) watched: bool,
 }
 
 /// A chunk that a worker was about to take when it died: it may have got it or not.
@@ -78,6 +83,10 @@ pub(crate) struct Job {
     /// Outcomes that its caller has not had.
     pub(crate) mailbox: VecDeque<Event>,
     pub(crate) interest: Interest,
+    /// What its bound arguments take along.
+    pub(crate) baggage: Baggage,
+    /// What its results take along, as workers have sent it.
+    pub(crate) received: Received,
     /// What its items that have not ended fail with: it was cancelled, or its pool was.
     pub(crate) doomed: Option<Error>,
     /// How often an item has been tried again.
@@ -132,6 +141,8 @@ pub(crate) struct RunState {
     bits: Vec<u64>,
     pub(crate) places: (u64, u64, u64),
     block: Arc<Block>,
+    /// How many items its writer has written by now, published or not.
+    tally: Option<Arc<AtomicU32>>,
 }
 
 /// Items to be taken again.
@@ -201,6 +212,7 @@ impl Desk {
             finished: 0,
             broken: None,
             suspects: Vec::new(),
+            watched: false,
         }
     }
 
@@ -252,8 +264,7 @@ impl Desk {
         control: &Control,
         job: usize,
         base: u64,
-        block: Arc<Block>,
-        places: (u64, u64, u64),
+        writer: &RunWriter,
     ) -> Option<Tag> {
         let run = RunState {
             tag: Tag::new(0, 0),
@@ -264,8 +275,9 @@ impl Desk {
             closed: false,
             accounted: 0,
             bits: Vec::new(),
-            places,
-            block,
+            places: writer.places(),
+            block: writer.block(),
+            tally: Some(writer.tally()),
         };
         self.put_up(control, run)
     }
@@ -323,6 +335,8 @@ impl Desk {
         data_len: u64,
     ) {
         let Some(state) = self.run_mut(tag) else { return };
+        // The supervisor may have been faster.
+        let written = written.max(state.written);
         let (new, slot) = (u64::from(written - state.written), state.job);
         (state.written, state.closed) = (written, closed);
         state.places.2 = data_len;
@@ -338,6 +352,30 @@ impl Desk {
             }
         }
         self.finish_run(tag);
+    }
+
+    /// Publishes what has been written and not published, for callers whose input keeps them waiting. Gives how many items.
+    pub(crate) fn publish_written(&mut self, control: &Control) -> u32 {
+        let mut new = 0;
+        let open: Vec<_> = self
+            .runs
+            .iter()
+            .flatten()
+            .filter(|run| !run.closed)
+            .map(|run| (run.tag, run.job))
+            .collect();
+        for (tag, slot) in open {
+            let chunk = self.jobs[slot].as_ref().map_or(1, |job| job.chunk.max(1));
+            let Some(run) = self.run(tag) else { continue };
+            let Some(tally) = &run.tally else { continue };
+            let ready = tally.load(Acquire) / chunk * chunk;
+            if ready > run.written {
+                new += ready - run.written;
+                let len = run.places.2;
+                self.publish(control, tag, ready, false, len);
+            }
+        }
+        new
     }
 
     /// Notes the outcome of items `from..to` of a run, and gives the job's slot and the index of the first of them; `None`
@@ -482,6 +520,7 @@ impl Desk {
             bits: Vec::new(),
             places: again.places,
             block: again.block,
+            tally: None,
         };
         if let Some(tag) = self.put_up(control, state) {
             self.publish(control, tag, again.items.1, true, again.places.2);

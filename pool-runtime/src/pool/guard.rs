@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::desk::{Desk, Stage};
+use super::desk::{Desk, Job, Stage};
 use super::life::FAREWELL;
 use super::seat::{Doing, Sentence};
 use crate::board::claim;
@@ -29,6 +29,9 @@ impl Engine {
     pub(crate) fn look_after(&self, now: Instant) -> Option<Duration> {
         let mut desk = self.desk();
         let mut next = Next(None);
+        if let Some(wait) = self.feeding.look(|| self.publish_written(&mut desk)) {
+            next.at_most(wait);
+        }
         if desk.has_suspects() {
             self.find_lost(&mut desk, &mut next);
         }
@@ -37,6 +40,12 @@ impl Engine {
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
             self.watch_end(&mut desk, index, now, &mut next);
+        }
+        // Work with a limit may begin in any seat at any moment, also in one that is busy with other work now.
+        let watched = desk.jobs().any(|job| job.accounted < job.fed && self.must_watch(job));
+        desk.watched = watched;
+        if watched {
+            next.at_most(SELDOM.min(self.shortest(&desk)));
         }
         next.0
     }
@@ -49,6 +58,10 @@ impl Engine {
         if desk.has_suspects() {
             next.at_most(OFTEN);
         }
+    }
+
+    fn must_watch(&self, job: &Job) -> bool {
+        job.is_to_stop() || job.timeout.is_some() || self.config.memory_limit.is_some()
     }
 
     fn restart(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
@@ -91,14 +104,6 @@ impl Engine {
             if let Some(worker) = desk.seats[index].worker.as_mut() {
                 worker.seen = None;
             }
-            // It may begin something at any moment; also of a job that is still being fed, which has nothing out just now.
-            if desk.jobs().any(|job| {
-                let out = job.accounted < job.fed;
-                let limited = job.timeout.is_some() || self.config.memory_limit.is_some();
-                out && job.is_to_stop() || limited && (out || !job.input_over)
-            }) {
-                next.at_most(SELDOM.min(self.shortest(desk)));
-            }
             return;
         };
         let (timeout, stop) = (job.timeout, job.is_to_stop());
@@ -137,6 +142,14 @@ impl Engine {
                 }
             }
         }
+    }
+
+    fn publish_written(&self, desk: &mut Desk) -> u32 {
+        let new = desk.publish_written(&self.control);
+        if new > 0 {
+            self.control.head.published(new.min(self.config.workers as u32));
+        }
+        new
     }
 
     /// A worker that leaves, and hangs in its finalizer or an exit handler, leaves its seat empty as long.

@@ -9,6 +9,8 @@ mod builder;
 mod death;
 mod desk;
 mod drain;
+mod errands;
+mod feeding;
 mod guard;
 mod inline;
 pub(crate) mod later;
@@ -28,7 +30,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use background::JobHandle;
 pub use builder::Builder;
-pub(crate) use inline::run_once;
+pub(crate) use inline::{run_call, run_once};
 pub use life::{Pool, Stats};
 pub(crate) use running::{Running, Turn};
 
@@ -42,20 +44,16 @@ use crate::supervisor::{self, Ward};
 use background::Background;
 use builder::Config;
 use desk::Desk;
+use feeding::Feeding;
 
 /// What a pool and its jobs share.
 #[derive(Debug)]
 pub(crate) struct Inner {
     /// `None`: jobs run where they are called.
     pub(crate) engine: Option<Arc<Engine>>,
-    jobs: AtomicU64,
 }
 
 impl Inner {
-    pub(crate) fn next_job(&self) -> u64 {
-        self.jobs.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// # Errors
     /// Kind `InvalidInput` when the task writes in place and would be tried again.
     pub(crate) fn check_task(&self, task: &TaskDef, options: &Options) -> Result<(), Error> {
@@ -84,6 +82,8 @@ pub(crate) struct Engine {
     /// Goes with `desk`: a worker has ended, or a job.
     pub(crate) changed: Condvar,
     pub(crate) background: Background,
+    /// Callers that are inside of their input.
+    pub(crate) feeding: Feeding,
     /// Its number with the supervisor.
     pub(crate) ward: OnceLock<u32>,
     jobs: AtomicU64,
@@ -161,7 +161,11 @@ impl Engine {
 
 impl Ward for Engine {
     fn ready(&self, token: u32) {
-        self.ended(token as usize);
+        if token & errands::SOCKET != 0 {
+            self.run_errands((token & !errands::SOCKET) as usize);
+        } else {
+            self.ended(token as usize);
+        }
     }
 
     fn tick(&self, now: Instant) -> Option<Duration> {
