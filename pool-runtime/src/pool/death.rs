@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::desk::{Desk, Stage};
-use super::seat::{self, Remains, Seat, Sentence, Worker};
+use super::seat::{Seat, Sentence, Worker};
 use crate::batch::FRAME;
 use crate::board::claim;
 use crate::board::layout::{Control, phase};
+use crate::board::remains::{self, Remains};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::supervisor;
@@ -40,19 +41,19 @@ impl Engine {
         desk.run_errands(&mut worker);
         desk.drain_worker(&mut worker, None);
         let cell = desk.seats[index].cell(&self.control);
-        let remains = Remains::of(cell);
+        let left = Remains::of(cell);
         let refusal = worker.refusal.take();
-        let ready = remains.phase != phase::STARTING && refusal.is_none();
+        let ready = left.phase != phase::STARTING && refusal.is_none();
         if ready {
             desk.seats[index].failures = 0;
-            desk.settle(&self.control, &worker, remains, ending);
+            desk.settle(&self.control, &worker, left, ending);
         } else {
             let killed = ending == Ending::Signalled(libc::SIGKILL) && worker.sentence.is_none();
             let error = refusal.unwrap_or_else(|| self.start_error(&worker, ending));
             let most = if killed { KILLED_STARTS } else { FALSE_STARTS };
             self.false_start(&mut desk, index, error, most);
         }
-        seat::wipe(&self.control.head, desk.seats[index].cell(&self.control));
+        remains::wipe(&self.control.head, desk.seats[index].cell(&self.control));
         desk.seats[index].predecessors += 1;
         desk.find_lost(&self.control);
         desk.serve_backlog(&self.control);
