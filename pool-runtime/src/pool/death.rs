@@ -12,6 +12,7 @@ use crate::board::claim;
 use crate::board::layout::{Control, phase};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
+use crate::shm::sweep;
 use crate::supervisor;
 use crate::sys::process::Ending;
 use crate::sys::{oom, signals};
@@ -55,6 +56,8 @@ impl Engine {
         self.refill(&mut desk, index, ready);
         drop(desk);
         self.after_change();
+        // All that it sent has been taken: what it still held is nobody's.
+        sweep::child_ended(worker.child.pid());
     }
 
     /// Wakes everybody whom a death may concern: a wake-up that the dead worker got is lost otherwise.

@@ -8,6 +8,7 @@ use super::child::RETURNED;
 use super::start::ProcessBuilder;
 use crate::codec::{Codec, In, Level, SERDE};
 use crate::error::{Error, ErrorKind};
+use crate::shm::sweep;
 use crate::supervisor::{self, Ward};
 use crate::sys::process::{Child, Ending};
 use crate::sys::socket::Socket;
@@ -326,5 +327,7 @@ impl Ward for Life {
 impl Drop for Life {
     fn drop(&mut self) {
         self.end();
+        // Nobody can ask for its result any more: what it held is nobody's.
+        sweep::child_ended(self.child.pid());
     }
 }
