@@ -24,7 +24,14 @@ impl Peer {
         // SAFETY: a fresh anonymous mapping that is large enough, never unmapped, and initialised before it is used.
         unsafe {
             let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-            let memory = libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ | libc::PROT_WRITE, flags, -1, 0);
+            let memory = libc::mmap(
+                std::ptr::null_mut(),
+                4096,
+                libc::PROT_READ | libc::PROT_WRITE,
+                flags,
+                -1,
+                0,
+            );
             assert_ne!(memory, libc::MAP_FAILED);
             let peer = &mut *memory.cast::<Self>();
             let mut attributes = std::mem::zeroed();
@@ -137,7 +144,12 @@ fn main() -> Result<(), Error> {
     let ours = per_operation(PAIRS, || (0..PAIRS).for_each(|_| drop(black_box(lock.lock()))));
     let theirs = per_operation(PAIRS, || (0..PAIRS).for_each(|_| peer.increment()));
     let nanoseconds = |time: Duration| time.as_secs_f64() * 1e9;
-    row("lock and unlock, nobody else", nanoseconds(ours), nanoseconds(theirs), python.map(|python| python.0));
+    row(
+        "lock and unlock, nobody else",
+        nanoseconds(ours),
+        nanoseconds(theirs),
+        python.map(|python| python.0),
+    );
 
     let (pool, start) = (Pool::new(PROCESSES)?, Barrier::new(PROCESSES)?);
     let value = Value::new(0)?;
@@ -147,6 +159,11 @@ fn main() -> Result<(), Error> {
     assert_eq!(value.get()?, 6 * u64::from(INCREMENTS) * PROCESSES as u64);
     let each = |time: Duration| nanoseconds(time) / f64::from(INCREMENTS) / PROCESSES as f64;
     let ours = ours.into_iter().min().unwrap_or_default();
-    row("increment, four processes at once", each(ours), each(theirs), python.map(|python| python.1));
+    row(
+        "increment, four processes at once",
+        each(ours),
+        each(theirs),
+        python.map(|python| python.1),
+    );
     Ok(())
 }

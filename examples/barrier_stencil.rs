@@ -34,7 +34,10 @@ impl Borders {
     }
 
     fn see(&self, row: usize) -> Vec<f64> {
-        self.rows[row * WIDTH..][..WIDTH].iter().map(|value| f64::from_bits(value.load(Relaxed))).collect()
+        self.rows[row * WIDTH..][..WIDTH]
+            .iter()
+            .map(|value| f64::from_bits(value.load(Relaxed)))
+            .collect()
     }
 }
 
@@ -60,7 +63,11 @@ fn advance(band: &mut [f64], above: Option<Vec<f64>>, below: Option<Vec<f64>>) {
     let mut before = above.clone().unwrap_or_default();
     for row in 0..rows {
         let here = band[row * WIDTH..][..WIDTH].to_vec();
-        let after = if row + 1 < rows { Some(&band[(row + 1) * WIDTH..][..WIDTH]) } else { below.as_deref() };
+        let after = if row + 1 < rows {
+            Some(&band[(row + 1) * WIDTH..][..WIDTH])
+        } else {
+            below.as_deref()
+        };
         if let (Some(after), true) = (after.map(<[f64]>::to_vec), row > 0 || above.is_some()) {
             for x in 1..WIDTH - 1 {
                 let around = before[x] + after[x] + here[x - 1] + here[x + 1];
@@ -86,10 +93,13 @@ fn plate() -> Result<SharedBuffer<f64>, Error> {
 }
 
 fn picture(path: &str, plate: &[f64]) -> Result<(), Box<dyn std::error::Error>> {
-    let mut encoder = png::Encoder::new(BufWriter::new(File::create(path)?), WIDTH as u32, HEIGHT as u32);
+    let mut encoder =
+        png::Encoder::new(BufWriter::new(File::create(path)?), WIDTH as u32, HEIGHT as u32);
     encoder.set_color(png::ColorType::Rgb);
     let shade = |from: f64, heat: f64| (((heat - from) * 3.0).clamp(0.0, 1.0) * 255.0) as u8;
-    let pixels = plate.iter().flat_map(|&heat| [shade(0.0, heat), shade(1.0 / 3.0, heat), shade(2.0 / 3.0, heat)]);
+    let pixels = plate
+        .iter()
+        .flat_map(|&heat| [shade(0.0, heat), shade(1.0 / 3.0, heat), shade(2.0 / 3.0, heat)]);
     encoder.write_header()?.write_image_data(&pixels.collect::<Vec<_>>())?;
     Ok(())
 }
@@ -97,7 +107,8 @@ fn picture(path: &str, plate: &[f64]) -> Result<(), Box<dyn std::error::Error>> 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).unwrap_or_else(|| "heat.png".into());
     let mut plate = plate()?;
-    let borders = Borders { rows: RawArray::zeroed(2 * BANDS * WIDTH)?, step: Barrier::new(BANDS)? };
+    let borders =
+        Borders { rows: RawArray::zeroed(2 * BANDS * WIDTH)?, step: Barrier::new(BANDS)? };
     let before: f64 = plate.iter().sum();
 
     let bands = plate.split_mut(BANDS).into_iter().enumerate();
@@ -107,6 +118,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     done.into_iter().collect::<Result<(), _>>()?;
 
     picture(&path, &plate)?;
-    println!("{STEPS} steps: heat {before:.1} before, {:.1} after; drawn in {path}", plate.iter().sum::<f64>());
+    println!(
+        "{STEPS} steps: heat {before:.1} before, {:.1} after; drawn in {path}",
+        plate.iter().sum::<f64>()
+    );
     Ok(())
 }

@@ -40,7 +40,8 @@ fn main() -> Result<(), Error> {
     let points = [(1.875, -6.25), (-5.75, 2.0), (2.375, 9.5)].map(|(x, y)| Point { x, y });
     let points = Array::with_lock(&points, &lock)?;
 
-    Process::spawn(task!(modify(count.clone(), factor.clone(), text.clone(), points.clone())))?.join()??;
+    Process::spawn(task!(modify(count.clone(), factor.clone(), text.clone(), points.clone())))?
+        .join()??;
 
     println!("{}", count.get()?);
     println!("{}", String::from_utf8_lossy(&text.to_vec()?));

@@ -42,6 +42,7 @@ fn main() -> Result<(), Error> {
     done.into_iter().collect::<Result<(), _>>()?;
 
     println!("with a lock:");
-    let done = par_map!(with(lock.clone(), start.clone(), _), 0..PROCESSES; pool = &pool, chunk_size = 1)?;
+    let done =
+        par_map!(with(lock.clone(), start.clone(), _), 0..PROCESSES; pool = &pool, chunk_size = 1)?;
     done.into_iter().collect()
 }
