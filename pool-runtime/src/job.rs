@@ -38,8 +38,8 @@ pub struct JobSpec {
 pub(crate) struct Baggage {
     /// Descriptors, by position.
     pub(crate) luggage: Arc<[OwnedFd]>,
-    /// Shared objects.
-    pub(crate) pins: Arc<Pins>,
+    /// Shared objects. Held, and never looked at.
+    pub(crate) _pins: Arc<Pins>,
 }
 
 /// The options of one call, as the caller wrote them; what is `None` comes from the task, then from the pool.

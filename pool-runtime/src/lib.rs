@@ -30,6 +30,7 @@ mod placed;
 mod pool;
 mod process;
 mod progress;
+mod queue;
 mod registry;
 mod shared;
 mod shm;
@@ -63,6 +64,7 @@ pub use pool::{Builder, Pool, Stats};
 pub use process::{
     Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
 };
+pub use queue::Queue;
 pub use shared::{
     Array, ArrayGuard, Atomic, Part, PartMut, RawArray, RawValue, Shareable, SharedBuffer,
     SharedMemory, Value, ValueGuard,
@@ -84,7 +86,7 @@ pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
     };
-    pub use crate::{Connection, Process, pipe};
+    pub use crate::{Connection, Process, Queue, pipe};
     pub use crate::{active_children, current_process, parent_process};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,

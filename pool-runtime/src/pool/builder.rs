@@ -184,12 +184,12 @@ impl Builder {
                 crate::worker::run_call(call)
                     .map_err(|error| error.with_kind(ErrorKind::Initializer))?;
             }
-            return Ok(Pool::from_inner(Inner { engine: None, jobs: AtomicU64::new(1) }));
+            return Ok(Pool::from_inner(Inner { engine: None }));
         }
         config.memory_eighth = memory::total() / 8;
         oom::remember();
         let engine = Engine::launch(config)?;
-        Ok(Pool::from_inner(Inner { engine: Some(engine), jobs: AtomicU64::new(1) }))
+        Ok(Pool::from_inner(Inner { engine: Some(engine) }))
     }
 }
 

@@ -51,14 +51,9 @@ use feeding::Feeding;
 pub(crate) struct Inner {
     /// `None`: jobs run where they are called.
     pub(crate) engine: Option<Arc<Engine>>,
-    jobs: AtomicU64,
 }
 
 impl Inner {
-    pub(crate) fn next_job(&self) -> u64 {
-        self.jobs.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// # Errors
     /// Kind `InvalidInput` when the task writes in place and would be tried again.
     pub(crate) fn check_task(&self, task: &TaskDef, options: &Options) -> Result<(), Error> {

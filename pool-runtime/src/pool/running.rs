@@ -290,6 +290,10 @@ impl Fed {
                 self.finish_input();
                 Ok(Step::Moved)
             }
+            State::Stranded => {
+                self.publish(true);
+                Ok(Step::Moved)
+            }
             State::Wait => Ok(Step::Stuck),
         }
     }
@@ -337,10 +341,17 @@ impl Fed {
         // The oldest item always gets room, whatever the budgets say.
         let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
         let unread = if taken == u64::MAX { 0 } else { unread(job, taken) };
-        let affordable = (job.input_bytes < budget && unread < RESULT_BUDGET)
-            || (out == 0 && self.open.is_none());
+        let affordable = out == 0 || (job.input_bytes < budget && unread < RESULT_BUDGET);
         let runs = self.open.is_some() || free_runs > 0;
-        if room > 0 && affordable && runs { State::MayFeed(room) } else { State::Wait }
+        // A part of a chunk that can never become whole: the window is smaller than a chunk.
+        let stranded = |open: &Open| out == 0 && open.writer.count() > open.published;
+        if room > 0 && affordable && runs {
+            State::MayFeed(room)
+        } else if self.open.as_ref().is_some_and(stranded) {
+            State::Stranded
+        } else {
+            State::Wait
+        }
     }
 
     fn feed(
@@ -545,6 +556,8 @@ enum State {
     MayFeed(u64),
     /// There is nothing to do but wait.
     Wait,
+    /// What is written must be run before more may be taken.
+    Stranded,
     /// The pool takes no more input for it; if that is a failure of the job, why.
     Over(Option<Error>),
     Finished,

@@ -142,7 +142,7 @@ impl<T: Task> Bound<T> {
             let detail = "`retries` on a task that writes in place: a retry would see what the dead attempt left";
             return Err(Error::new(ErrorKind::InvalidInput, detail).with_task(task.name));
         }
-        let baggage = Baggage { luggage: self.luggage.into(), pins: Arc::new(self.pins) };
+        let baggage = Baggage { luggage: self.luggage.into(), _pins: Arc::new(self.pins) };
         Ok(JobSpec {
             task,
             bound: self.bytes,
