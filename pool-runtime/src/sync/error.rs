@@ -42,11 +42,6 @@ impl<G> LockError<G> {
         Self { error, guard: None }
     }
 
-    /// The same, about another guard.
-    pub(crate) fn map<H>(self, guard: impl FnOnce(G) -> H) -> LockError<H> {
-        LockError { error: self.error, guard: self.guard.map(guard) }
-    }
-
     /// What kind of failure this is: `OwnerDied` or `Deadlock`, mostly.
     pub fn kind(&self) -> ErrorKind {
         self.error.kind()
