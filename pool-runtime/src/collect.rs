@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-
 use std::os::fd::{AsFd, OwnedFd};
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod};
@@ -21,6 +20,7 @@ use crate::placed::Placed;
 use crate::progress::Progress;
 use crate::sys::memory::expect_filling;
 use crate::task::Task;
+use crate::unwind;
 
 /// How results of type `T` become values again.
 pub trait Gather<T>: Codec<T> {
@@ -122,9 +122,11 @@ macro_rules! by_scratch {
 
             #[inline]
             fn one(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<T, Error> {
-                $bytes::<T>(payload, at, scratch)?;
+                $bytes(payload, at, <Self as Codec<T>>::STRIDE.unwrap_or(0), scratch)?;
                 let mut input = In::new(scratch);
-                crate::task::whole(<Self as Codec<T>>::decode(&mut input)?, input)
+                // What a user's `Deserialize` does must not end the job of which this is one item.
+                let value = unwind::catch(|| <Self as Codec<T>>::decode(&mut input));
+                crate::task::whole(value.map_err(Error::panicked)??, input)
             }
 
             fn many(
@@ -147,27 +149,33 @@ macro_rules! by_scratch {
 by_scratch! {
     SERDE: framed [Serialize + DeserializeOwned];
     CHECKED: side_by_side [NoUninit + CheckedBitPattern];
-    DESCRIPTOR: framed [AsFd + From<OwnedFd> + Into<OwnedFd>];
+    DESCRIPTOR: side_by_side [AsFd + From<OwnedFd>];
     NONE: framed [];
 }
 
 /// Copies a result that has its length in front of it.
-fn framed<T>(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<(), Error> {
+fn framed(
+    payload: &Payload<'_>,
+    at: &mut usize,
+    _size: usize,
+    scratch: &mut Vec<u8>,
+) -> Result<(), Error> {
     let (from, len) = frame(payload, at)?;
     scratch.resize(len, 0);
     if payload.copy_at(from, scratch) { Ok(()) } else { Err(cut_off()) }
 }
 
-/// Copies a result of the size of `T`.
+/// Copies a result of `size` bytes.
 #[inline]
-fn side_by_side<T>(
+fn side_by_side(
     payload: &Payload<'_>,
     at: &mut usize,
+    size: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    scratch.resize(size_of::<T>(), 0);
+    scratch.resize(size, 0);
     let whole = payload.copy_at(*at, scratch);
-    *at = at.saturating_add(size_of::<T>());
+    *at = at.saturating_add(size);
     if whole { Ok(()) } else { Err(cut_off()) }
 }
 

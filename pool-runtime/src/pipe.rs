@@ -139,7 +139,7 @@ impl<T> Serialize for Connection<T> {
 
 impl<'de, T> Deserialize<'de> for Connection<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u32::deserialize(deserializer)?;
+        let number = u64::deserialize(deserializer)?;
         let descriptor = luggage::take(number).map_err(D::Error::custom)?;
         Ok(Self::new(Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?))
     }

@@ -1,4 +1,4 @@
-//! Files and sockets: the descriptor travels beside the bytes, which hold its number among the value's descriptors.
+//! Files and sockets: a number in the bytes, and the descriptor beside them.
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -7,20 +7,19 @@ use super::level::{Codec, DESCRIPTOR, Level};
 use crate::error::Error;
 use crate::luggage;
 
-impl<T: AsFd + From<OwnedFd> + Into<OwnedFd>> Codec<T> for Level<DESCRIPTOR> {
-    const STRIDE: Option<usize> = None;
+impl<T: AsFd + From<OwnedFd>> Codec<T> for Level<DESCRIPTOR> {
+    const STRIDE: Option<usize> = Some(8);
 
     fn encode(value: &T, out: &mut Out<'_>) -> Result<(), Stop> {
         let number = luggage::hand_in(value.as_fd()).map_err(Stop::Failed)?;
-        out.write(&u64::from(number).to_le_bytes())
+        out.write(&number.to_le_bytes())
     }
 
     fn size(_: &T) -> Result<usize, Error> {
-        Ok(size_of::<u64>())
+        Ok(8)
     }
 
     fn decode(input: &mut In<'_>) -> Result<T, Error> {
-        // A number that is none is no descriptor's either.
-        luggage::take(input.u64()?.try_into().unwrap_or(u32::MAX)).map(T::from)
+        luggage::take(input.u64()?).map(T::from)
     }
 }

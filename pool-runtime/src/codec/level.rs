@@ -25,7 +25,7 @@ pub(crate) const POD: u8 = 1;
 pub(crate) const VEC: u8 = 2;
 /// The value's own bytes, which not every pattern of bytes is: `bool`, `char`, `NonZero`.
 pub(crate) const CHECKED: u8 = 3;
-/// A file or socket: its descriptor, beside the bytes.
+/// A file or socket: its descriptor goes beside the bytes.
 pub(crate) const DESCRIPTOR: u8 = 4;
 /// Not at all. The definition does not compile, for a reason that [`Sendable`] gives.
 pub(crate) const NONE: u8 = u8::MAX;
@@ -74,7 +74,7 @@ pub trait Fallback {
     const IS_CHECKED: bool = false;
     /// Whether serde knows it.
     const IS_SERDE: bool = false;
-    /// Whether it is a descriptor.
+    /// Whether it is a file or a socket.
     const IS_DESCRIPTOR: bool = false;
 }
 
@@ -100,20 +100,20 @@ impl<T: Serialize + DeserializeOwned> Probe<T> {
     pub const IS_SERDE: bool = true;
 }
 
-impl<T: AsFd + From<OwnedFd> + Into<OwnedFd>> Probe<T> {
-    /// Whether it is a descriptor.
+impl<T: AsFd + From<OwnedFd>> Probe<T> {
+    /// Whether it is a file or a socket.
     pub const IS_DESCRIPTOR: bool = true;
 }
 
 /// The level for these answers: what is fastest comes first.
 #[must_use]
 pub const fn level(pod: bool, vec: bool, checked: bool, serde: bool, descriptor: bool) -> u8 {
-    match (pod, vec, checked, serde) {
-        (true, _, _, _) => POD,
-        (_, true, _, _) => VEC,
-        (_, _, true, _) => CHECKED,
-        (_, _, _, true) => SERDE,
-        _ if descriptor => DESCRIPTOR,
+    match (pod, vec, checked, serde, descriptor) {
+        (true, _, _, _, _) => POD,
+        (_, true, _, _, _) => VEC,
+        (_, _, true, _, _) => CHECKED,
+        (_, _, _, true, _) => SERDE,
+        (_, _, _, _, true) => DESCRIPTOR,
         _ => NONE,
     }
 }

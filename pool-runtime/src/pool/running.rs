@@ -5,17 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Event, Interest, Job};
+use super::desk::{Event, Interest, Job, Stage};
 use super::drain::Direct;
+use super::errands::Received;
 use super::inline::Inline;
 use super::{Engine, Inner};
-use crate::board::claim;
-use crate::board::input::{Block, RunWriter};
+use crate::board::input::{Along, Block, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::sleep::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, JobSpec, Sink, Source};
+use crate::luggage;
 use crate::payload::Payload;
+use crate::registry::TaskDef;
+use crate::shm::pins;
 use crate::sys::cpus;
 
 /// What one turn came to.
@@ -106,6 +109,15 @@ impl Running {
         }
     }
 
+    /// Says that a consumer takes the results one by one: nobody waits for it when the pool is closed.
+    pub(crate) fn is_stream(&self) {
+        if let Way::Fed(fed) = &self.0
+            && let Some(job) = fed.engine.desk().job(fed.slot, fed.id)
+        {
+            job.stream = true;
+        }
+    }
+
     /// Starts nothing more of the job and leaves what runs to its end, unobserved: how a `map` that failed goes.
     pub(crate) fn abandon(mut self) {
         if let Way::Fed(fed) = &mut self.0 {
@@ -128,13 +140,18 @@ struct Fed {
     engine: Arc<Engine>,
     slot: usize,
     id: u64,
+    task: &'static TaskDef,
     stride: Option<usize>,
     /// Items per chunk, exactly; 0 leaves it to the workers.
     chunk: usize,
     window: Option<u64>,
+    /// Whether its items have a limit that the supervisor watches.
+    limited: bool,
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
+    /// Why the input was not taken to its end, if the job was ended before.
+    cut: Option<Error>,
     open: Option<Open>,
     /// Bytes of the next block.
     block: usize,
@@ -142,6 +159,8 @@ struct Fed {
     patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
     sleep: Duration,
+    /// What went along at the last fill: an item that found no room may be among it, and goes into the next block.
+    left_over: Option<Arc<Along>>,
     /// Items point into memory of the caller's.
     lends: bool,
     ended: bool,
@@ -186,6 +205,10 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 impl Fed {
     fn start(engine: &Arc<Engine>, spec: JobSpec) -> Result<Self, Error> {
+        if !engine.is_ours() {
+            let text = "the pool belongs to the process that made it, not to a fork of that";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
         let bound_len = spec.bound.len();
         let bound = if bound_len > 0 {
             Some(Arc::new(Block::holding(&engine.input, &spec.bound)?))
@@ -216,29 +239,32 @@ impl Fed {
             mailbox: Default::default(),
             interest: Interest::All,
             doomed: None,
+            baggage: spec.baggage,
+            received: Received::default(),
             attempts: HashMap::new(),
         };
         let mut desk = engine.desk();
         desk.check_open()?;
         let slot = desk.add_job(job);
         drop(desk);
-        if timeout.is_some() || config.memory_limit.is_some() {
-            engine.nudge();
-        }
         Ok(Self {
             engine: Arc::clone(engine),
             slot,
             id,
+            task,
             stride: spec.item_stride,
             chunk,
             window: options.window.map(|window| window as u64),
+            limited: timeout.is_some() || config.memory_limit.is_some(),
             pulled: 0,
             input_over: false,
+            cut: None,
             open: None,
             block: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
+            left_over: None,
             lends: false,
             ended: false,
         })
@@ -257,10 +283,15 @@ impl Fed {
         }
         match state {
             State::Gone(error) => Err(error),
-            State::Finished => Ok(Step::Finished),
+            State::Finished => self.cut.take().map_or(Ok(Step::Finished), Err),
             State::MayFeed(room) => self.feed(source, sink, room),
-            State::Over => {
+            State::Over(cut) => {
+                self.cut = cut;
                 self.finish_input();
+                Ok(Step::Moved)
+            }
+            State::Stranded => {
+                self.publish(true);
                 Ok(Step::Moved)
             }
             State::Wait => Ok(Step::Stuck),
@@ -274,11 +305,11 @@ impl Fed {
         desk.drain(&self.engine.control, Some(&mut direct));
         let delivered = direct.delivered > 0;
         let broken = desk.broken.clone();
-        let free_runs = desk.free_runs();
+        let (free_runs, closed) = (desk.free_runs(), desk.stage > Stage::Open);
         let Some(job) = desk.job(self.slot, self.id) else {
             return (false, State::Gone(Error::new(ErrorKind::Cancelled, "the job is gone")));
         };
-        job.stream = taken != u64::MAX;
+        job.input_over |= job.stream && closed;
         let events: Vec<Event> = job.mailbox.drain(..).collect();
         let state = match broken {
             Some(error) if events.is_empty() => State::Gone(error),
@@ -286,18 +317,16 @@ impl Fed {
         };
         drop(desk);
         let delivered = delivered || !events.is_empty();
-        for event in events {
-            match event.outcome {
-                Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
-                Err(error) => sink.failed(event.first, error),
-            }
+        if !events.is_empty() {
+            let asks = self.engine.asks(self.slot, self.id);
+            luggage::unpack_asking(asks, || hand_over(events, sink));
         }
         (delivered, state)
     }
 
     fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
-            return State::Over;
+            return State::Over(job.doomed.clone());
         }
         let out = job.fed - job.accounted;
         if self.input_over {
@@ -312,10 +341,17 @@ impl Fed {
         // The oldest item always gets room, whatever the budgets say.
         let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
         let unread = if taken == u64::MAX { 0 } else { unread(job, taken) };
-        let affordable = (job.input_bytes < budget && unread < RESULT_BUDGET)
-            || (out == 0 && self.open.is_none());
+        let affordable = out == 0 || (job.input_bytes < budget && unread < RESULT_BUDGET);
         let runs = self.open.is_some() || free_runs > 0;
-        if room > 0 && affordable && runs { State::MayFeed(room) } else { State::Wait }
+        // A part of a chunk that can never become whole: the window is smaller than a chunk.
+        let stranded = |open: &Open| out == 0 && open.writer.count() > open.published;
+        if room > 0 && affordable && runs {
+            State::MayFeed(room)
+        } else if self.open.as_ref().is_some_and(stranded) {
+            State::Stranded
+        } else {
+            State::Wait
+        }
     }
 
     fn feed(
@@ -333,7 +369,12 @@ impl Fed {
         let start = Instant::now();
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
-        let filled = open.writer.write(|items| source.fill(items, max));
+        let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
+        let ((filled, kept), pins) =
+            pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
+        let along = Along { luggage: kept, pins };
+        self.left_over = open.writer.block().take_along(self.left_over.take(), along);
+        drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
         match filled {
@@ -348,7 +389,7 @@ impl Fed {
                 let index = self.pulled;
                 self.pulled += 1;
                 self.publish(true);
-                sink.failed(index, error.with_index(index));
+                sink.failed(index, error.with_task(self.task.name).with_index(index));
             }
             Filled::End => self.finish_input(),
         }
@@ -377,8 +418,7 @@ impl Fed {
         if desk.job(self.slot, self.id).is_none() {
             return Err(Error::new(ErrorKind::Cancelled, "the job is gone"));
         }
-        let tag =
-            desk.open_run(&self.engine.control, self.slot, base, ready.block(), ready.places());
+        let tag = desk.open_run(&self.engine.control, self.slot, base, ready);
         drop(desk);
         let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else {
             return Ok(false);
@@ -417,10 +457,17 @@ impl Fed {
         let Some(open) = self.open.as_mut() else { return };
         let count = open.writer.count();
         let ready = if shut || self.chunk == 0 { count } else { count / self.chunk * self.chunk };
-        let new = ready - open.published;
+        let new = ready.saturating_sub(open.published);
         if new > 0 || shut {
             let len = open.writer.places().2;
-            self.engine.desk().publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            let mut desk = self.engine.desk();
+            desk.publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            // The supervisor looks by itself only while there is something to look after.
+            let begins = new > 0 && self.limited && !std::mem::replace(&mut desk.watched, true);
+            drop(desk);
+            if begins {
+                self.engine.nudge();
+            }
             open.published = ready;
         }
         if shut {
@@ -454,15 +501,12 @@ impl Fed {
         } else {
             out / 2
         };
-        engine.control.head.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
+        engine.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
         self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
-        if claim::has_work(&engine.control) {
-            engine.control.head.worker_bed().wake(1);
-        }
     }
 
     fn end(&mut self, interest: Interest) {
-        if std::mem::replace(&mut self.ended, true) {
+        if std::mem::replace(&mut self.ended, true) || !self.engine.is_ours() {
             return;
         }
         self.publish(true);
@@ -497,14 +541,25 @@ impl Drop for Fed {
     }
 }
 
+fn hand_over(events: Vec<Event>, sink: &mut dyn Sink) {
+    for event in events {
+        match event.outcome {
+            Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
+            Err(error) => sink.failed(event.first, error),
+        }
+    }
+}
+
 /// What a job can do next.
 enum State {
     /// So many items may be taken from the input.
     MayFeed(u64),
     /// There is nothing to do but wait.
     Wait,
-    /// The pool takes no more input for it.
-    Over,
+    /// What is written must be run before more may be taken.
+    Stranded,
+    /// The pool takes no more input for it; if that is a failure of the job, why.
+    Over(Option<Error>),
     Finished,
     Gone(Error),
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Shareable;
 use crate::error::Error;
 use crate::shm::handle::{Handle, Kind, Mark, Ticket, open_for};
-use crate::sync::{Held, Lock, LockError, Patience, acquire, describe, outcome};
+use crate::sync::{Held, Lends, Lock, LockError, Patience, acquire, describe, outcome};
 
 /// A value in shared memory, with a lock. Clones, and copies in other processes, are the same value.
 ///
@@ -119,7 +119,8 @@ impl<T: Shareable> Value<T> {
     ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         outcome(acquire(&self.handle, patience), || ValueGuard {
             value: self.handle.block().cast(),
-            _held: Held::new(&self.handle),
+            held: Held::new(&self.handle),
+            _of: PhantomData,
         })
     }
 }
@@ -154,7 +155,15 @@ impl<'de, T: Shareable> Deserialize<'de> for Value<T> {
 #[must_use = "the lock is given back when the guard is dropped"]
 pub struct ValueGuard<'a, T> {
     value: NonNull<T>,
-    _held: Held<'a>,
+    held: Held,
+    _of: PhantomData<&'a Value<T>>,
+}
+
+impl<T> Lends for ValueGuard<'_, T> {
+    #[expect(private_interfaces, reason = "nobody outside can name the trait")]
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
 }
 
 impl<T: Shareable> Deref for ValueGuard<'_, T> {

@@ -3,11 +3,11 @@
 //! The bytes name the object and prove nothing: on opening, each part is compared with what the slot itself says.
 #![expect(
     unsafe_code,
-    reason = "lends the bytes of objects that are being made, and copies them out"
+    reason = "looks at an object as atomic words, lends its bytes while it is made, and copies them out"
 )]
 
-use std::cell::RefCell;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
 
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,7 @@ use super::pins;
 use super::process;
 use super::slot::{self, pack, unpack};
 use super::transit::{self, Record};
-use crate::error::{Error, ErrorKind};
+use crate::error::{self, Error, ErrorKind};
 
 /// What an object is. Its number is part of the bytes of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +127,8 @@ impl Handle {
     pub(crate) fn ticket(&self) -> Result<Ticket, Error> {
         let guard = self.guard.as_ref();
         Ok(Ticket {
-            tree: self.hold.own().arena.head().tree.load(Acquire),
-            object: pack(self.hold.slot(), self.hold.generation()),
+            tree: self.tree(),
+            object: self.object(),
             kind: self.slot().kind.load(Acquire),
             size: self.slot().size.load(Acquire),
             guarded_by: self.slot().guarded_by.load(Acquire),
@@ -179,6 +179,16 @@ impl Handle {
         Ok(Self { hold, guard })
     }
 
+    /// The tree that it belongs to.
+    pub(crate) fn tree(&self) -> u64 {
+        self.hold.own().arena.head().tree.load(Acquire)
+    }
+
+    /// Its slot and generation, as one word.
+    pub(crate) fn object(&self) -> u64 {
+        pack(self.hold.slot(), self.hold.generation())
+    }
+
     /// The slot of the object.
     pub(crate) fn slot(&self) -> &'static Slot {
         self.hold.head()
@@ -197,6 +207,13 @@ impl Handle {
     /// Where the object lies. It stays there as long as the handle lives, and is mapped as long as the process does.
     pub(crate) fn block(&self) -> NonNull<u8> {
         block(&self.hold)
+    }
+
+    /// The object as words, for kinds that are nothing else. As many as fit into its size.
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: blocks are aligned to 8 at least and mapped as long as the process lives; atomic words may be any bytes. For
+        // kinds that are words nobody looks at the block in another way.
+        unsafe { std::slice::from_raw_parts(self.block().cast().as_ptr(), self.size() / 8) }
     }
 
     /// Bytes of the object.
@@ -276,20 +293,7 @@ fn no_handle() -> Error {
     Error::new(ErrorKind::Decode, "these bytes are no handle")
 }
 
-thread_local! {
-    static REFUSAL: RefCell<Option<Error>> = const { RefCell::new(None) };
-}
-
-/// Opens for serde, whose errors are text: the error itself is kept for [`take_refusal`].
+/// Opens for serde.
 pub(crate) fn open_for<E: serde::de::Error>(ticket: &Ticket, mark: Mark) -> Result<Handle, E> {
-    Handle::open(ticket, mark).map_err(|error| {
-        let text = E::custom(&error);
-        REFUSAL.set(Some(error));
-        text
-    })
-}
-
-/// Why the last handle on this thread could not be opened, told once: for the codec, when a decoder gave up.
-pub(crate) fn take_refusal() -> Option<Error> {
-    REFUSAL.take()
+    Handle::open(ticket, mark).map_err(error::refuse)
 }

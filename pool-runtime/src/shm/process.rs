@@ -8,8 +8,9 @@
 //! | `HERE` 1 | pid | start time, in ticks | this process has it, alive or dead |
 //! | `SWEPT` 2 | entry of the sweeper | 0 | its process is dead, and the sweeper is giving back what it held |
 
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::arena::Arena;
 use super::layout::PROCESSES;
@@ -135,4 +136,22 @@ pub(crate) fn word_is_alive(word: u64) -> bool {
         }
         _ => false,
     }
+}
+
+/// As [`word_is_alive`], but what was found alive within the last moment is taken for alive.
+pub(crate) fn word_seems_alive(word: u64) -> bool {
+    /// A look at `/proc` takes some 15 µs; for this long it is not repeated.
+    const FRESH: Duration = Duration::from_millis(1);
+    static SEEN: Mutex<Vec<(u64, Instant)>> = Mutex::new(Vec::new());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    seen.retain(|(_, at)| now.saturating_duration_since(*at) < FRESH);
+    if seen.iter().any(|(known, _)| *known == word) {
+        return true;
+    }
+    let alive = word_is_alive(word);
+    if alive {
+        seen.push((word, now));
+    }
+    alive
 }

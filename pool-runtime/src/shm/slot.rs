@@ -142,7 +142,7 @@ fn settle(arena: &Arena, me: usize, slot: usize) {
                 return erase(arena, slot, generation);
             }
             ASKING if abandoned => {
-                drop(word.compare_exchange(now, state(LIVE, 0, generation), SeqCst, Relaxed))
+                let _ = word.compare_exchange(now, state(LIVE, 0, generation), SeqCst, Relaxed);
             }
             RESERVED | ERASED if abandoned => {
                 if ours(ERASED) {

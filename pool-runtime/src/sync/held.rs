@@ -132,6 +132,15 @@ fn acquire_slot(own: &'static Own, slot: &Slot, patience: Patience) -> Result<Ta
     word::lock(&Shared { own, slot, patience }, owner::me(own)).map_err(Refusal::Refused)
 }
 
+/// Takes an object's own lock, for a few steps on its state. Whoever does so puts right first what a dead one left half done.
+///
+/// # Errors
+/// Kind `Disconnected` in a plain fork.
+pub(crate) fn enter(handle: &Handle) -> Result<Held, Error> {
+    acquire_slot(handle.own(), handle.slot(), Patience::Forever)?;
+    Ok(Held::of(handle.own(), handle.slot()))
+}
+
 /// Why a lock was not got.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {
@@ -174,40 +183,58 @@ pub(crate) fn outcome<G>(
     }
 }
 
-/// A lock that is held; dropping this gives it back. It is the thread's that took it.
+/// A lock that is held; dropping this gives it back. It is the thread's that took it, and whoever keeps it keeps the handle
+/// borrowed.
 #[derive(Debug)]
-pub(crate) struct Held<'a> {
-    handle: &'a Handle,
+pub(crate) struct Held {
+    own: &'static Own,
+    slot: &'static Slot,
+    /// `false` when it was given back and could not be taken again.
+    is_held: bool,
     _of_this_thread: PhantomData<*const ()>,
 }
 
-impl<'a> Held<'a> {
-    /// The lock of `handle` was just taken by this thread.
+impl Held {
+    /// The lock that guards the object of `handle` was just taken by this thread.
     #[inline]
-    pub(crate) fn new(handle: &'a Handle) -> Self {
-        Self { handle, _of_this_thread: PhantomData }
+    pub(crate) fn new(handle: &Handle) -> Self {
+        Self::of(handle.own(), handle.lock_slot())
     }
 
-    /// The object whose lock is held.
-    pub(crate) fn handle(&self) -> &'a Handle {
-        self.handle
+    #[inline]
+    fn of(own: &'static Own, slot: &'static Slot) -> Self {
+        Self { own, slot, is_held: true, _of_this_thread: PhantomData }
+    }
+
+    /// Whether this is the lock that guards the object of `handle`.
+    pub(crate) fn guards(&self, handle: &Handle) -> bool {
+        std::ptr::eq(self.slot, handle.lock_slot())
+    }
+
+    /// Gives the lock back, runs `meanwhile`, and takes it again.
+    pub(crate) fn without(&mut self, meanwhile: impl FnOnce()) -> Result<Taken, Refusal> {
+        self.is_held = false;
+        release(self.own, self.slot);
+        meanwhile();
+        let taken = acquire_slot(self.own, self.slot, Patience::Forever)?;
+        self.is_held = true;
+        Ok(taken)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
         // A copy of the process that took it holds nothing.
-        if !fork::is_copy() {
-            release(self.handle);
+        if self.is_held && !fork::is_copy() {
+            release(self.own, self.slot);
         }
     }
 }
 
-/// Gives the lock of an object back, which this thread holds.
 #[inline]
-pub(crate) fn release(handle: &Handle) {
-    word::unlock(&Shared { own: handle.own(), slot: handle.lock_slot(), patience: Patience::None });
+fn release(own: &'static Own, slot: &Slot) {
+    word::unlock(&Shared { own, slot, patience: Patience::None });
 }
 
 /// Who holds the lock of an object, in words.

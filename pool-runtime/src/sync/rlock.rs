@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use super::error::LockError;
 use super::held::{Held, Patience, acquire, describe, is_mine, outcome};
+use super::travels;
 use crate::error::{Error, ErrorKind};
-use crate::shm::handle::{Handle, Kind, Mark, Ticket, open_for};
+use crate::shm::handle::{Handle, Kind, Mark};
 use crate::sys::fork;
 
 /// As [`Lock`](crate::Lock), but re-entrant: the thread that holds it may take it again, and gives it back when its last
@@ -105,18 +104,7 @@ impl fmt::Debug for RLock {
     }
 }
 
-impl Serialize for RLock {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.ticket().map_err(serde::ser::Error::custom)?.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for RLock {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ticket = Ticket::deserialize(deserializer)?;
-        Ok(Self { handle: open_for(&ticket, Mark::plain(Kind::RLock))? })
-    }
-}
+travels!(RLock, RLock);
 
 /// An [`RLock`], held once. When the last of a thread's guards is dropped, the lock is given back. It stays in its thread.
 #[derive(Debug)]

@@ -27,6 +27,20 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
     Ok(file)
 }
 
+/// The length of a file that [`create`] made, here or in another process.
+///
+/// # Errors
+/// Kind `Decode` for any other file.
+pub(crate) fn len(file: BorrowedFd<'_>) -> Result<usize, Error> {
+    let sealed = rustix::fs::fcntl_get_seals(file)
+        .is_ok_and(|seals| seals.contains(SealFlags::SHRINK | SealFlags::GROW));
+    let status = rustix::fs::fstat(file).map_err(|error| Error::os("fstat", error))?;
+    match usize::try_from(status.st_size) {
+        Ok(len) if sealed => Ok(len),
+        _ => Err(Error::new(ErrorKind::Decode, "a file that is no shared memory of ours")),
+    }
+}
+
 /// From now on nobody can make a writable mapping; those that are there stay.
 ///
 /// # Errors

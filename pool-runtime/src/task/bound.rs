@@ -5,15 +5,17 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::accept::Accepts;
 use super::fill::{Index, Nth, Z};
 use super::{Arity, Call, PartialCall, Task};
 use crate::codec::{ALIGN, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
-use crate::job::{JobSpec, Options};
+use crate::job::{Baggage, JobSpec, Options};
 use crate::luggage;
 use crate::shm::pins::{self, Pins};
+use crate::unwind;
 
 /// A task and those of its arguments that are bound. Made by the macros.
 pub struct Bound<T> {
@@ -22,7 +24,7 @@ pub struct Bound<T> {
     pub(crate) lends: bool,
     /// The descriptors that the arguments take along.
     pub(crate) luggage: Vec<OwnedFd>,
-    /// Keeps the objects alive whose handles are among the arguments.
+    /// The shared objects that they name.
     pub(crate) pins: Pins,
     /// The first argument that could not be encoded: told where the call is used.
     pub(crate) failed: Option<Error>,
@@ -88,11 +90,13 @@ impl<T: Task> Bound<T> {
     {
         type Kind<T, N> = <<T as Task>::Params as Nth<N>>::Param;
         if self.failed.is_none() {
-            let (size, _) =
-                luggage::pack(Vec::new(), || <Kind<T, N> as Accepts<A, M>>::size(&value));
-            let written = size.and_then(|size| {
+            let write = || {
+                let (size, _) =
+                    luggage::pack(Vec::new(), || <Kind<T, N> as Accepts<A, M>>::size(&value));
+                let size = size?;
                 self.append(size, |out| <Kind<T, N> as Accepts<A, M>>::encode(&value, out))
-            });
+            };
+            let written = unwind::catch(write).map_err(Error::panicked).and_then(|written| written);
             self.failed = written.err().map(|error| error.with_task(T::DEF.name));
         }
         self.mask |= 1 << N::N;
@@ -133,13 +137,20 @@ impl<T: Task> Bound<T> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        luggage::refuse(&self.luggage)?;
         let task = const { &T::DEF };
         if task.writes_in_place && options.retries.unwrap_or(0) > 0 {
             let detail = "`retries` on a task that writes in place: a retry would see what the dead attempt left";
             return Err(Error::new(ErrorKind::InvalidInput, detail).with_task(task.name));
         }
-        Ok(JobSpec { task, bound: self.bytes, bound_mask: self.mask, item_stride, options })
+        let baggage = Baggage { luggage: self.luggage.into(), _pins: Arc::new(self.pins) };
+        Ok(JobSpec {
+            task,
+            bound: self.bytes,
+            bound_mask: self.mask,
+            item_stride,
+            options,
+            baggage,
+        })
     }
 
     /// A call to be run elsewhere: everything is bound.

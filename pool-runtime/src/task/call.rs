@@ -11,10 +11,8 @@ use super::fill::{Index, Nth};
 use super::params::{Param, whole};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::error::Error;
-use crate::job::{JobSpec, Options};
-use crate::luggage;
+use crate::job::{Baggage, JobSpec, Options};
 use crate::registry::TaskDef;
-use crate::shm::pins::Pins;
 
 /// A task with all its arguments, to be run in another process: by an initializer or as a `Process`. Made by
 /// [`task!`](crate::task), one type whatever the task is.
@@ -34,9 +32,7 @@ pub struct Call<R> {
     task: &'static TaskDef,
     mask: u32,
     bytes: Result<Arc<[u8]>, Error>,
-    luggage: Arc<[OwnedFd]>,
-    /// Keeps the objects alive whose handles are among the arguments; as long as the call, for it may run at any time.
-    pins: Arc<Pins>,
+    baggage: Baggage,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 }
 
@@ -45,8 +41,7 @@ impl<R> Call<R> {
         Self {
             task: const { &T::DEF },
             mask: bound.mask,
-            luggage: bound.luggage.into(),
-            pins: Arc::new(bound.pins),
+            baggage: Baggage { luggage: bound.luggage.into(), _pins: Arc::new(bound.pins) },
             bytes: bound.failed.map_or(Ok(bound.bytes.into()), Err),
             decode: <T::Level as Codec<R>>::decode,
         }
@@ -68,33 +63,40 @@ impl<R> Call<R> {
         self.bytes.as_deref().map_err(Clone::clone)
     }
 
+    /// What the arguments take along.
+    pub(crate) fn baggage(&self) -> Baggage {
+        self.baggage.clone()
+    }
+
     /// Copies of the descriptors that the arguments take along.
     ///
     /// # Errors
     /// Kind `Io` when this process may open no more.
     pub(crate) fn luggage(&self) -> Result<Vec<OwnedFd>, Error> {
-        let copies = self.luggage.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
+        let copies = self.baggage.luggage.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
         copies.map_err(|error| Error::os("duplicating a descriptor", error))
     }
 
-    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way.
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way. What the arguments
+    /// name goes on living with the call.
     pub(crate) fn forget_arguments(&mut self) {
         self.bytes = Ok(Arc::new([]));
-        self.luggage = Arc::new([]);
+        self.baggage.luggage = Arc::new([]);
     }
 
     /// The call as a job of one item of no bytes.
     ///
     /// # Errors
     /// What an argument said when it was encoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn spec(&self) -> Result<JobSpec, Error> {
-        luggage::refuse(&self.luggage)?;
         Ok(JobSpec {
             task: self.task,
             bound: self.bytes()?.to_vec(),
             bound_mask: self.mask,
             item_stride: Some(0),
             options: Options::default(),
+            baggage: self.baggage.clone(),
         })
     }
 
@@ -110,12 +112,7 @@ impl<R> Call<R> {
 
 impl<R> Clone for Call<R> {
     fn clone(&self) -> Self {
-        Self {
-            bytes: self.bytes.clone(),
-            luggage: Arc::clone(&self.luggage),
-            pins: Arc::clone(&self.pins),
-            ..*self
-        }
+        Self { bytes: self.bytes.clone(), baggage: self.baggage.clone(), ..*self }
     }
 }
 
@@ -148,6 +145,7 @@ impl<V, R> PartialCall<V, R> {
     }
 
     /// The call with its `_` still open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn open(&self) -> &Call<R> {
         &self.call
     }
@@ -156,6 +154,7 @@ impl<V, R> PartialCall<V, R> {
     ///
     /// # Errors
     /// What `value` says when it is encoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn fill(&self, value: &V) -> Result<Call<R>, Error> {
         let mut item = vec![0; ALIGN + align_up((self.size)(value)?)];
         let mut out = Out::new(&mut item[ALIGN..]);
