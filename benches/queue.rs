@@ -50,13 +50,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     say(&format!("{count} messages from one process to another, in messages per second"));
     for round in 1..=3 {
         say(&format!("round {round}"));
-        let (ours, ipc, python) =
+        let (ours, ipc, theirs) =
             (numbers(count)?, ipc_numbers(count / 5)?, python(count / 20, "1"));
-        compare("a number", ours, ipc, python);
+        compare("a number", ours, ipc, theirs);
         let script = format!("'x' * {TEXT}");
-        let (ours, ipc, python) =
+        let (ours, ipc, theirs) =
             (texts(count)?, ipc_texts(count / 5)?, python(count / 20, &script));
-        compare(&format!("a text of {TEXT} bytes"), ours, ipc, python);
+        compare(&format!("a text of {TEXT} bytes"), ours, ipc, theirs);
         starts()?;
     }
     Ok(())

@@ -453,3 +453,42 @@ fn exit_hooks_run() {
     assert_eq!(std::fs::read_to_string(&path).expect("it was written"), "gone");
     std::fs::remove_file(&path).expect("it is there");
 }
+
+extern "C" fn on_signal(_: i32) {}
+
+/// Lets a signal that has a handler come to this process while it waits for a child of its own.
+#[pool_task]
+fn joins_under_signals() -> u32 {
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(libc::SIGUSR1, on_signal as *const () as libc::sighandler_t) };
+    let (here, there) = pipe::<u32>().expect("a pipe");
+    let process = Process::spawn(task!(signals_its_parent(there))).expect("it starts");
+    let mut heard = 0;
+    while here.recv_timeout(LONG).is_ok() {
+        heard += 1;
+    }
+    process.join().expect("it returns");
+    heard
+}
+
+#[pool_task]
+fn signals_its_parent(tell: Connection<u32>) {
+    let parent = parent_process().expect("there is one").pid().cast_signed();
+    let parent = rustix::process::Pid::from_raw(parent).expect("a pid");
+    for x in 0..100 {
+        rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+        tell.send(x).expect("it listens");
+    }
+    drop(tell);
+    for _ in 0..100 {
+        rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn waiting_survives_signals() {
+    // _TestPollEintr.test_poll_eintr, TestIgnoreEINTR.test_ignore
+    let process = Process::spawn(task!(joins_under_signals())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), 100);
+}
