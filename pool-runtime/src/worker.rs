@@ -6,8 +6,8 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, fence};
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Host, ItemBytes, Layout};
@@ -60,6 +60,8 @@ struct Worker {
     items_left: u64,
     /// Bytes of private memory that it may keep after an item.
     may_keep: Option<usize>,
+    /// Since it took something last.
+    has_waited: bool,
 }
 
 impl Worker {
@@ -90,6 +92,7 @@ impl Worker {
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
             may_keep: None,
+            has_waited: true,
         })
     }
 
@@ -150,9 +153,18 @@ impl Worker {
                 },
                 || cell.counted.store(0, Release),
             );
-            // A wake-up that went to a worker that was killed is lost; this one passes on what it leaves.
+        }
+        self.has_waited = true;
+    }
+
+    /// Passes on what this worker leaves: a wake-up that went to one that was killed is lost, and what was published while this
+    /// one still counted as looking woke nobody. The fence pairs with that in `Head::published`: either the publisher sees that
+    /// this one looks no longer, or this one sees the work.
+    fn pass_on(&mut self) {
+        if std::mem::take(&mut self.has_waited) {
+            fence(SeqCst);
             if claim::has_work(self.control) {
-                head.worker_bed().wake(1);
+                self.control.head.worker_bed().wake(1);
             }
         }
     }
@@ -164,6 +176,7 @@ impl Worker {
             u64::from(wanted).min(left) as u32
         };
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
+        self.pass_on();
         let count = taken.items.len() as u32;
         self.items_left -= u64::from(count);
         if taken.about.chunk == 0 || self.may_keep.is_some() {

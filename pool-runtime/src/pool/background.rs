@@ -234,7 +234,8 @@ impl Engine {
         std::thread::Builder::new()
             .name("pool-background".to_owned())
             .spawn(move || {
-                Shared { engine, receiver, singles: HashMap::new(), unfed: VecDeque::new() }.serve()
+                let (singles, fresh, unfed) = Default::default();
+                Shared { engine, receiver, singles, fresh, unfed }.serve()
             })
             .map_err(|error| {
                 Error::new(ErrorKind::Spawn, format!("starting the pool's thread: {error}"))
@@ -268,6 +269,8 @@ struct Shared {
     receiver: Receiver<Single>,
     /// By slot and id.
     singles: HashMap<(usize, u64), Single>,
+    /// Those that have just come. What became of them meanwhile was told to nobody.
+    fresh: Vec<(usize, u64)>,
     /// Those whose item is not on the board yet, oldest first.
     unfed: VecDeque<(usize, u64)>,
 }
@@ -291,7 +294,9 @@ impl Shared {
     /// Takes a call, and looks at it at once: what came for it before it came here was noticed while nobody knew it.
     fn accept(&mut self, engine: &Arc<Engine>, single: Single) {
         let Some(ticket) = single.running.ticket() else { return };
-        if !single.fed {
+        if single.fed {
+            self.fresh.push(ticket);
+        } else {
             self.unfed.push_back(ticket);
         }
         self.singles.insert(ticket, single);
@@ -305,8 +310,9 @@ impl Shared {
         }
         let (noticed, broken) = engine.notices();
         let noticed = if broken { self.singles.keys().copied().collect() } else { noticed };
-        let moved = !noticed.is_empty();
-        for ticket in noticed {
+        let fresh = std::mem::take(&mut self.fresh);
+        let moved = !noticed.is_empty() || !fresh.is_empty();
+        for ticket in fresh.into_iter().chain(noticed) {
             self.poll(engine, ticket);
         }
         let fed = self.feed(engine);
