@@ -232,11 +232,20 @@ def apply(pool, job):
 
 
 def grain(pool, job):
-    each = steps(job.micros)
-    items = [each] * job.n
+    items = [steps(job.micros)] * job.n
     pool.map(work, items[:100], job.chunk)
-    useful = each / steps_per_micro() / 1e6 * job.n / cores(job.workers)
-    return [useful / seconds(lambda: pool.map(work, items, job.chunk)) for _ in range(job.reps)]
+    best = ideal(pool, sum(items), job.workers)
+    return [best / seconds(lambda: pool.map(work, items, job.chunk)) for _ in range(job.reps)]
+
+
+def ideal(pool, count, workers):
+    """What can be had, at this moment: the same work in equal shares, one a core, the pool's own cost left out."""
+    share = count // cores(workers)
+    return min(max(pool.map(timed, [share] * cores(workers), 1)) for _ in range(2))
+
+
+def timed(count):
+    return seconds(lambda: work(count))
 
 
 def owned(pool, job):
@@ -254,14 +263,8 @@ def results(pool, job):
 def uneven_(pool, job):
     items = uneven(job.n, job.micros)
     pool.map(work, [1] * 100, 1)
-    # What can be had: the same work in equal shares, one a core, the pool's own cost left out.
-    share = sum(items) // cores(job.workers)
-    ideal = min(max(pool.map(timed, [share] * cores(job.workers), 1)) for _ in range(2))
-    return [seconds(lambda: pool.map(work, items, job.chunk)) / ideal for _ in range(job.reps)]
-
-
-def timed(count):
-    return seconds(lambda: work(count))
+    best = ideal(pool, sum(items), job.workers)
+    return [seconds(lambda: pool.map(work, items, job.chunk)) / best for _ in range(job.reps)]
 
 
 def sleeps(make, job):

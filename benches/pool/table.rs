@@ -16,20 +16,14 @@ pub fn print(workload: &Workload, rows: &[Row]) {
             crate::plan::Better::Higher => "higher is better",
             crate::plan::Better::Lower => "lower is better",
         };
-        let (key, title, workers) = (&workload.key, &workload.title, workload.job.workers);
-        let key = if workload.id == workload.key {
-            format!("{key}: ")
-        } else {
-            String::new() + key + ": "
-        };
-        println!("\n**{key}{title}{part}** ({workers} workers, {}, {sense})\n", figure.unit);
+        let Workload { key, title, job, .. } = workload;
+        println!("\n**{key}: {title}{part}** ({} workers, {}, {sense})\n", job.workers, figure.unit);
         println!("| | median | range | by rayon | by the best pool |\n|---|---|---|---|---|");
         lines(rows);
     }
 }
 
 fn lines(mut rows: Vec<&Row>) {
-    rows.sort_by(|a, b| b.against(a).total_cmp(&1.0).then(a.median().total_cmp(&b.median())));
     rows.sort_by(|a, b| match a.better {
         crate::plan::Better::Higher => b.median().total_cmp(&a.median()),
         crate::plan::Better::Lower => a.median().total_cmp(&b.median()),
@@ -69,7 +63,7 @@ pub fn number(value: f64) -> String {
     match value.abs() {
         size if !size.is_finite() => "–".to_owned(),
         0.0 => "0".to_owned(),
-        size if size >= 1e5 => format!("{value:.2e}"),
+        size if size >= 1e4 => format!("{value:.2e}"),
         size if size >= 100.0 => format!("{value:.0}"),
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 0.01 => format!("{value:.3}"),

@@ -58,7 +58,7 @@ pub fn answer<C: Contender>(job: &Job) -> Answer {
         "start" => repeat(job.reps, || C::start(job.workers).noop(job.n, 1)),
         "map" => map(&start(), job),
         "apply" => apply(&start(), job),
-        // `n` tasks of so many microseconds. The answer is the efficiency: useful time by time spent.
+        // `n` tasks of so many microseconds. The answer is the efficiency: the best possible time by the time it took.
         "grain" => grain(&start(), job),
         "owned" => inputs(&start(), job, Lend::No),
         "lent" => inputs(&start(), job, Lend::Yes),
@@ -113,9 +113,31 @@ fn grain<C: Contender>(pool: &C, job: &Job) -> Answer {
     let steps = kernels::steps(job.micros);
     let items = vec![steps; job.n as usize];
     pool.work(&items[..items.len().min(100)], job.chunk);
-    let useful = f64::from(steps) / kernels::steps_per_micro() / 1e6 * job.n as f64;
+    let ideal = ideal(u64::from(steps) * job.n, job.workers);
     let took = repeat(job.reps, || pool.work(&items, job.chunk))?;
-    Ok(took.iter().map(|took| useful / cores(job.workers) / took).collect())
+    Ok(took.iter().map(|took| ideal / took).collect())
+}
+
+/// What can be had, at this moment: as many threads as workers may use cores, each with its share of the work and nothing to
+/// wait for.
+fn ideal(steps: u64, workers: usize) -> f64 {
+    const PIECE: u64 = 100_000;
+    let cores = cores(workers) as u64;
+    let pieces = (steps / cores).div_ceil(PIECE);
+    let share = || {
+        for _ in 0..pieces {
+            black_box(kernels::work(black_box(PIECE as u32)));
+        }
+    };
+    let all = || {
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(share);
+            }
+        });
+    };
+    let took = seconds(all).min(seconds(all));
+    took * steps as f64 / (cores * pieces * PIECE) as f64
 }
 
 /// Three passes over `n` vectors of so many bytes, the first with a new pool whose workers are up.
@@ -141,22 +163,7 @@ fn uneven<C: Contender>(pool: &C, job: &Job) -> Answer {
         kernels::uneven(job.n, job.micros).into_iter().map(kernels::steps).collect();
     let steps = &steps;
     pool.work(&[1; 100], 1);
-    // What can be had: as many threads as workers may use cores, each with its share of the same work and nothing to wait for.
-    let cores = cores(job.workers) as usize;
-    let (share, mut ideal) =
-        (steps.iter().map(|&steps| u64::from(steps)).sum::<u64>() / cores as u64, 0.0);
-    let half = || {
-        for _ in 0..share / 1_000_000 {
-            black_box(kernels::work(black_box(1_000_000)));
-        }
-    };
-    for _ in 0..2 {
-        let took = seconds(|| {
-            std::thread::scope(|scope| (0..cores).for_each(|_| drop(scope.spawn(half))))
-        });
-        let exact = took * share as f64 / (share / 1_000_000 * 1_000_000).max(1) as f64;
-        ideal = if ideal == 0.0 { exact } else { exact.min(ideal) };
-    }
+    let ideal = ideal(steps.iter().map(|&steps| u64::from(steps)).sum(), job.workers);
     let took = repeat(job.reps, || pool.work(steps, job.chunk))?;
     Ok(took.iter().map(|took| took / ideal).collect())
 }
