@@ -153,7 +153,8 @@ fn settle(surroundings: &Surroundings) -> Result<(), Error> {
             }
             set.set(cpu);
         }
-        rustix::thread::sched_setaffinity(None, &set).map_err(|error| Error::os("setting the CPU affinity", error))?;
+        rustix::thread::sched_setaffinity(None, &set)
+            .map_err(|error| Error::os("setting the CPU affinity", error))?;
     }
     let name: Vec<u8> = surroundings.name.bytes().take(15).chain([0]).collect();
     if let Ok(name) = CStr::from_bytes_with_nul(&name) {

@@ -110,7 +110,10 @@ impl<'a> ItemWriter<'a> {
     /// # Errors
     /// What `encode` gives.
     #[inline]
-    pub fn put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    pub fn put(
+        &mut self,
+        encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         let before = self.out.position();
         let result = self.try_put(encode);
         if result.is_err() {
@@ -120,7 +123,10 @@ impl<'a> ItemWriter<'a> {
     }
 
     #[inline]
-    fn try_put(&mut self, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Stop> {
+    fn try_put(
+        &mut self,
+        encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
         if let Some(ends) = &mut self.ends {
             self.out.align(ALIGN)?;
             let start = self.out.position();
@@ -148,6 +154,11 @@ impl<'a> ItemWriter<'a> {
         self.count
     }
 
+    /// How many bytes still fit.
+    pub(crate) fn left(&self) -> usize {
+        self.out.left()
+    }
+
     /// How many bytes have been written.
     pub(crate) fn len(&self) -> usize {
         self.out.position()
@@ -165,10 +176,16 @@ impl Options {
     /// Kind `InvalidInput` for a chunk or a window of nothing.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.chunk_size == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`chunk_size` is 0; a chunk has at least one item"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`chunk_size` is 0; a chunk has at least one item",
+            ));
         }
         if self.window == Some(0) {
-            return Err(Error::new(ErrorKind::InvalidInput, "`window` is 0; a window has at least one item"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "`window` is 0; a window has at least one item",
+            ));
         }
         Ok(())
     }

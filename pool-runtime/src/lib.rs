@@ -1,25 +1,63 @@
 //! A pool of processes.
 
-mod pool;
-mod job;
-mod payload;
-mod board;
-mod worker;
-mod registry;
-mod batch;
-mod unwind;
-mod codec;
-mod supervisor;
-mod child;
-mod net;
-mod message;
-mod context;
-mod error;
-mod shm;
-mod sys;
+#[expect(
+    unused_extern_crates,
+    reason = "generated code names the crate from outside, and is used inside too"
+)]
+extern crate self as pool_runtime;
 
+mod async_result;
+mod batch;
+mod board;
+mod child;
+mod codec;
+mod collect;
+mod context;
+mod elapsed;
+mod error;
+mod imap;
+mod job;
+mod message;
+mod net;
+mod payload;
+mod pool;
+mod progress;
+mod registry;
+mod shm;
+mod supervisor;
+mod sys;
+mod task;
+mod unwind;
+mod verdict;
+mod waiting;
+mod worker;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use async_result::{AsyncResult, ResultFuture};
 pub use child::init;
+pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
 pub use net::{Address, ByteConnection, Client, Listener, ToAddress};
 pub use pool::{Builder, Pool, Stats};
+pub use task::{Call, PartialCall, Task};
+pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
+
+pub use pool_macros::{
+    elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
+    par_starmap, par_starmap_async, pool_task, task,
+};
+
+/// All that a program with a pool needs: `use pool_runtime::prelude::*;`.
+pub mod prelude {
+    pub use crate::{
+        AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
+    };
+    pub use crate::{
+        elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
+        par_starmap, par_starmap_async, pool_task, task,
+    };
+}

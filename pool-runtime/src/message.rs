@@ -12,6 +12,7 @@ use crate::codec;
 use crate::error::{Error, ErrorKind};
 use crate::sys::memory;
 use crate::sys::socket::Socket;
+use crate::task::Call;
 
 /// The first message of a parent, sent before the child starts, so that the child need not wait for it.
 /// With it come the descriptors of the arena and of whatever the role needs.
@@ -52,6 +53,14 @@ pub(crate) struct EncodedCall {
     pub(crate) arguments: Vec<u8>,
 }
 
+impl EncodedCall {
+    /// # Errors
+    /// What an argument said when it was encoded.
+    pub(crate) fn of<R>(call: &Call<R>) -> Result<Self, Error> {
+        Ok(Self { task: call.task()?.id().0, arguments: call.bytes()?.to_vec() })
+    }
+}
+
 /// How a child's surroundings differ from its parent's.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Surroundings {
@@ -81,7 +90,11 @@ const IN_FILE: u8 = 1;
 ///
 /// # Errors
 /// Kind `Disconnected` when the other side is gone, `Encode` and `Io` for what they say.
-pub(crate) fn send(socket: &Socket, message: &impl Serialize, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
+pub(crate) fn send(
+    socket: &Socket,
+    message: &impl Serialize,
+    descriptors: &[BorrowedFd<'_>],
+) -> Result<(), Error> {
     let mut bytes = vec![HERE];
     codec::message::encode(message, &mut bytes)?;
     if bytes.len() <= INLINE {
@@ -108,20 +121,27 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: &Socket) -> Result<(T, Vec<Ow
 ///
 /// # Errors
 /// As for [`receive`].
-pub(crate) fn try_receive<T: DeserializeOwned>(socket: &Socket) -> Result<Option<(T, Vec<OwnedFd>)>, Error> {
+pub(crate) fn try_receive<T: DeserializeOwned>(
+    socket: &Socket,
+) -> Result<Option<(T, Vec<OwnedFd>)>, Error> {
     let mut room = vec![0; INLINE];
     let Some((len, descriptors)) = socket.try_receive(&mut room)? else { return Ok(None) };
     decode(&room[..len], descriptors).map(Some)
 }
 
-fn decode<T: DeserializeOwned>(bytes: &[u8], mut descriptors: Vec<OwnedFd>) -> Result<(T, Vec<OwnedFd>), Error> {
+fn decode<T: DeserializeOwned>(
+    bytes: &[u8],
+    mut descriptors: Vec<OwnedFd>,
+) -> Result<(T, Vec<OwnedFd>), Error> {
     let bad = || Error::new(ErrorKind::Decode, "a message of an unknown form");
     match bytes.split_first() {
         Some((&HERE, bytes)) => Ok((codec::message::decode(bytes)?, descriptors)),
         Some((&IN_FILE, [])) => {
             let mut file = File::from(descriptors.pop().ok_or_else(bad)?);
             let mut bytes = Vec::new();
-            file.rewind().and_then(|()| file.read_to_end(&mut bytes)).map_err(|error| Error::os("reading a message", error))?;
+            file.rewind()
+                .and_then(|()| file.read_to_end(&mut bytes))
+                .map_err(|error| Error::os("reading a message", error))?;
             Ok((codec::message::decode(bytes.get(1..).ok_or_else(bad)?)?, descriptors))
         }
         _ => Err(bad()),

@@ -13,7 +13,7 @@ use crate::batch::Batch;
 use crate::error::{Error, ErrorKind};
 
 /// One task as the macros register it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct TaskDef {
     /// What people call it: `module::path::function`, or what `name = ".."` says.
     pub name: &'static str,
@@ -123,6 +123,9 @@ fn duplicate(a: &TaskDef, b: &TaskDef) -> Error {
     }
     Error::new(
         ErrorKind::Duplicate,
-        format!("`{}` names two tasks, at {first} and at {second}; give one of them another name", a.name),
+        format!(
+            "`{}` names two tasks, at {first} and at {second}; give one of them another name",
+            a.name
+        ),
     )
 }

@@ -61,7 +61,9 @@ pub(crate) fn get() -> Result<&'static Supervisor, Error> {
                 supervisor.run();
             }
         })
-        .map_err(|error| Error::new(ErrorKind::Spawn, format!("starting the supervisor's thread: {error}")))?;
+        .map_err(|error| {
+            Error::new(ErrorKind::Spawn, format!("starting the supervisor's thread: {error}"))
+        })?;
     let supervisor = SUPERVISOR.get_or_init(|| supervisor);
     let _ = give.send(supervisor);
     Ok(supervisor)
@@ -129,13 +131,21 @@ impl Supervisor {
     ///
     /// # Errors
     /// Kind `Spawn` when the work panicked.
-    pub(crate) fn run_here<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Result<R, Error> {
+    pub(crate) fn run_here<R: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) -> Result<R, Error> {
         let (give, take) = mpsc::channel();
         self.errand(give, work);
-        take.recv().map_err(|_| Error::new(ErrorKind::Spawn, "the supervisor could not do its work"))
+        take.recv()
+            .map_err(|_| Error::new(ErrorKind::Spawn, "the supervisor could not do its work"))
     }
 
-    fn errand<R: Send + 'static>(&self, give: Sender<R>, work: impl FnOnce() -> R + Send + 'static) {
+    fn errand<R: Send + 'static>(
+        &self,
+        give: Sender<R>,
+        work: impl FnOnce() -> R + Send + 'static,
+    ) {
         let errand = move || {
             if let Ok(result) = crate::unwind::catch(work) {
                 let _ = give.send(result);

@@ -33,7 +33,9 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
 /// Keeps the hook that is there for the panics of others.
 fn install_hook() {
     let previous = panic::take_hook();
-    panic::set_hook(Box::new(move |info| if DEPTH.get() > 0 { note(info) } else { previous(info) }));
+    panic::set_hook(Box::new(
+        move |info| if DEPTH.get() > 0 { note(info) } else { previous(info) },
+    ));
 }
 
 fn note(info: &PanicHookInfo<'_>) {

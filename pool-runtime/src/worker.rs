@@ -10,11 +10,11 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Host, ItemBytes, Layout};
+use crate::board::ControlMap;
 use crate::board::claim::{self, About, Taken};
 use crate::board::layout::{Cell, FAILURE, RESULTS, SLEEPING, SPINNING, TABLE, Tag, phase};
 use crate::board::outbox::{Place, Writer};
 use crate::board::sleep::{self, Patience};
-use crate::board::ControlMap;
 use crate::codec;
 use crate::error::{Error, ErrorKind};
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
@@ -24,7 +24,11 @@ use crate::sys::signals;
 use crate::sys::socket::Socket;
 
 /// The whole life of a worker.
-pub(crate) fn main(hello: WorkerHello, socket: Socket, descriptors: impl Iterator<Item = OwnedFd>) -> ! {
+pub(crate) fn main(
+    hello: WorkerHello,
+    socket: Socket,
+    descriptors: impl Iterator<Item = OwnedFd>,
+) -> ! {
     let code = match Worker::begin(&hello, descriptors) {
         Ok(mut worker) => worker.live(&hello, &socket),
         Err(error) => fail(&socket, error.with_kind(ErrorKind::Spawn)),
@@ -49,10 +53,20 @@ struct Worker {
 }
 
 impl Worker {
-    fn begin(hello: &WorkerHello, mut descriptors: impl Iterator<Item = OwnedFd>) -> Result<Self, Error> {
-        let mut next = || descriptors.next().ok_or_else(|| Error::new(ErrorKind::Decode, "a descriptor is missing"));
+    fn begin(
+        hello: &WorkerHello,
+        mut descriptors: impl Iterator<Item = OwnedFd>,
+    ) -> Result<Self, Error> {
+        let mut next = || {
+            descriptors
+                .next()
+                .ok_or_else(|| Error::new(ErrorKind::Decode, "a descriptor is missing"))
+        };
         let control = Box::leak(Box::new(ControlMap::new(next()?.as_fd())?));
-        let cell = control.workers.get(hello.index).ok_or_else(|| Error::new(ErrorKind::Decode, "there is no such cell"))?;
+        let cell = control
+            .workers
+            .get(hello.index)
+            .ok_or_else(|| Error::new(ErrorKind::Decode, "there is no such cell"))?;
         signals::note_overflow_in(&cell.note);
         Ok(Self {
             index: hello.index,
@@ -111,10 +125,14 @@ impl Worker {
         cell.counted.store(0, Release);
         head.spinners.fetch_sub(1, Relaxed);
         if !found {
-            head.worker_bed().sleep(None, || {
-                cell.counted.store(SLEEPING, Release);
-                ready()
-            }, || cell.counted.store(0, Release));
+            head.worker_bed().sleep(
+                None,
+                || {
+                    cell.counted.store(SLEEPING, Release);
+                    ready()
+                },
+                || cell.counted.store(0, Release),
+            );
             // A wake-up that went to a worker that was killed is lost; this one passes on what it leaves.
             if claim::has_work(self.control) {
                 head.worker_bed().wake(1);
@@ -145,7 +163,13 @@ impl Worker {
 
     fn run(&mut self, taken: &Taken) {
         let cell = self.cell();
-        let mut host = WorkerHost { writer: &mut self.writer, control: self.control, cell, run: taken.run, done: taken.items.start };
+        let mut host = WorkerHost {
+            writer: &mut self.writer,
+            control: self.control,
+            cell,
+            run: taken.run,
+            done: taken.items.start,
+        };
         match prepare(&self.input, &mut self.task, &taken.about) {
             Ok((task, items, bound)) => (task.run)(&mut Batch {
                 bound,
@@ -153,7 +177,6 @@ impl Worker {
                 job: taken.about.job,
                 items,
                 range: taken.items.clone(),
-                result_stride: task.result_stride,
                 host: &mut host,
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
@@ -164,7 +187,11 @@ impl Worker {
 type Prepared<'a> = (&'static TaskDef, ItemBytes<'a>, &'a [u8]);
 
 /// The task and the bytes of a run.
-fn prepare<'a>(input: &'a Map, last: &mut Option<(u64, &'static TaskDef)>, about: &About) -> Result<Prepared<'a>, Error> {
+fn prepare<'a>(
+    input: &'a Map,
+    last: &mut Option<(u64, &'static TaskDef)>,
+    about: &About,
+) -> Result<Prepared<'a>, Error> {
     let task = match *last {
         Some((id, task)) if id == about.task => task,
         _ => registry::find(TaskId(about.task))?,
@@ -173,7 +200,9 @@ fn prepare<'a>(input: &'a Map, last: &mut Option<(u64, &'static TaskDef)>, about
     let data = bytes(input, about.data_at, about.data_len)?;
     let layout = if about.stride == TABLE {
         let len = about.data_at.saturating_sub(about.table_at);
-        Layout::Table(bytemuck::try_cast_slice(bytes(input, about.table_at, len)?).map_err(|_| outside())?)
+        Layout::Table(
+            bytemuck::try_cast_slice(bytes(input, about.table_at, len)?).map_err(|_| outside())?,
+        )
     } else {
         Layout::Stride(usize::try_from(about.stride).map_err(|_| outside())?)
     };
@@ -181,7 +210,8 @@ fn prepare<'a>(input: &'a Map, last: &mut Option<(u64, &'static TaskDef)>, about
 }
 
 fn bytes(input: &Map, at: u64, len: u64) -> Result<&[u8], Error> {
-    let (at, len) = (usize::try_from(at).map_err(|_| outside())?, usize::try_from(len).map_err(|_| outside())?);
+    let (at, len) =
+        (usize::try_from(at).map_err(|_| outside())?, usize::try_from(len).map_err(|_| outside())?);
     let from = input.at(at, len).ok_or_else(outside)?;
     // SAFETY: the range lies within the mapping. Only the parent can write there (the segment is sealed against others), and
     // it writes to no item that is published and not finished.
@@ -219,7 +249,8 @@ impl WorkerHost<'_> {
 
 impl Host for WorkerHost<'_> {
     fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error> {
-        let (room, at) = self.writer.room(&Place { cell: self.cell, head: &self.control.head }, need)?;
+        let (room, at) =
+            self.writer.room(&Place { cell: self.cell, head: &self.control.head }, need)?;
         self.cell.results_at.store(at, Release);
         Ok((room, &self.cell.progress))
     }
@@ -234,7 +265,9 @@ impl Host for WorkerHost<'_> {
             bytes.clear();
         }
         self.done = index;
-        if let Ok((room, _)) = self.writer.room(&Place { cell: self.cell, head: &self.control.head }, bytes.len()) {
+        if let Ok((room, _)) =
+            self.writer.room(&Place { cell: self.cell, head: &self.control.head }, bytes.len())
+        {
             room[..bytes.len()].copy_from_slice(&bytes);
         }
         self.post(index + 1, bytes.len(), FAILURE);

@@ -41,7 +41,11 @@ enum Look {
 }
 
 /// Takes a chunk. `size` says how many items to take, at most, of a run; at least 1.
-pub(crate) fn take(control: &Control, cell: &Cell, mut size: impl FnMut(&About) -> u32) -> Option<Taken> {
+pub(crate) fn take(
+    control: &Control,
+    cell: &Cell,
+    mut size: impl FnMut(&About) -> u32,
+) -> Option<Taken> {
     // Acquire: pairs with the parent's release of `filled`, so that the places below it are seen filled.
     let filled = control.head.filled.load(Acquire);
     let first = control.head.first.load(Acquire);
@@ -78,7 +82,11 @@ fn look(control: &Control, cell: &Cell, tag: Tag, size: &mut impl FnMut(&About) 
         note(cell, tag, from.number..to);
         // Release: whoever reads the new `next` sees the note. Acquire: and this worker sees the items. The generation in the
         // word is why a worker that has slept since the load cannot take from another use of the run.
-        if run.next.compare_exchange(next, Tag::new(tag.generation, to).pack(), AcqRel, Relaxed).is_ok() {
+        if run
+            .next
+            .compare_exchange(next, Tag::new(tag.generation, to).pack(), AcqRel, Relaxed)
+            .is_ok()
+        {
             cell.phase.store(phase::RUNNING, Release);
             return Look::Took(Taken { run: tag, items: from.number..to, about });
         }
@@ -116,7 +124,8 @@ pub(crate) fn has_work(control: &Control) -> bool {
     (control.head.first.load(Acquire)..filled).any(|at| {
         let tag = Tag::unpack(control.queue[at as usize % QUEUE].load(Acquire));
         control.runs.get(tag.number as usize).is_some_and(|run| {
-            let (next, avail) = (Tag::unpack(run.next.load(Acquire)), Tag::unpack(run.avail.load(Acquire)));
+            let (next, avail) =
+                (Tag::unpack(run.next.load(Acquire)), Tag::unpack(run.avail.load(Acquire)));
             let same = next.generation == tag.generation && avail.generation == tag.generation;
             same && next.number < avail.number & !CLOSED
         })

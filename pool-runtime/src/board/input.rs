@@ -46,7 +46,11 @@ impl Input {
         };
         // The mapping that is there stays writable; whoever maps the file from now on can only read.
         memory::forbid_new_writers(file.as_fd())?;
-        Ok(Arc::new(Self { file, map, space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }) }))
+        Ok(Arc::new(Self {
+            file,
+            map,
+            space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }),
+        }))
     }
 
     pub(crate) fn file(&self) -> BorrowedFd<'_> {
@@ -172,7 +176,8 @@ impl Space {
     }
 
     fn join_with_next(&mut self, index: usize) {
-        if let (Some(&(at, len)), Some(&(next, next_len))) = (self.free.get(index), self.free.get(index + 1))
+        if let (Some(&(at, len)), Some(&(next, next_len))) =
+            (self.free.get(index), self.free.get(index + 1))
             && at + len == next
         {
             self.free[index].1 = len + next_len;
@@ -199,7 +204,12 @@ pub(crate) struct RunWriter {
 impl RunWriter {
     /// # Errors
     /// As for [`Input::block`].
-    pub(crate) fn new(input: &Arc<Input>, bytes: usize, capacity: usize, table: bool) -> Result<Self, Error> {
+    pub(crate) fn new(
+        input: &Arc<Input>,
+        bytes: usize,
+        capacity: usize,
+        table: bool,
+    ) -> Result<Self, Error> {
         let data_at = if table { align_up(capacity * 4) } else { 0 };
         let block = input.block(bytes.saturating_add(data_at))?;
         let ends = table.then(Vec::new);
@@ -245,7 +255,12 @@ impl RunWriter {
         let len = self.block.len - from;
         // SAFETY: the range lies within the block, which belongs to this writer alone: `block()` gives out what keeps it, not its
         // bytes. It lies behind every item that has been written, so no reader of a published item looks at it.
-        let room = unsafe { std::slice::from_raw_parts_mut(self.block.input.map.base().add(self.block.at + from).as_ptr(), len) };
+        let room = unsafe {
+            std::slice::from_raw_parts_mut(
+                self.block.input.map.base().add(self.block.at + from).as_ptr(),
+                len,
+            )
+        };
         let mut writer = ItemWriter::new(room, self.ends.as_mut(), base);
         let result = fill(&mut writer);
         let (count, len) = (writer.count(), writer.len());
@@ -274,18 +289,29 @@ impl RunWriter {
     ///
     /// # Errors
     /// As for [`Input::block`].
-    pub(crate) fn carry(&mut self, first: usize, stride: Option<usize>, bytes: usize, capacity: usize) -> Result<Self, Error> {
+    pub(crate) fn carry(
+        &mut self,
+        first: usize,
+        stride: Option<usize>,
+        bytes: usize,
+        capacity: usize,
+    ) -> Result<Self, Error> {
         let mut next = Self::new(&self.block.input, bytes, capacity, self.ends.is_some())?;
         let from = match (stride, &self.ends) {
             (Some(stride), _) => first * stride,
-            (None, Some(ends)) => first.checked_sub(1).map_or(0, |before| align_up(ends[before] as usize)),
+            (None, Some(ends)) => {
+                first.checked_sub(1).map_or(0, |before| align_up(ends[before] as usize))
+            }
             (None, None) => 0,
         };
         let len = self.written - from;
         // SAFETY: both ranges lie within their blocks, which are two: the first was written by this writer, the second is new.
         unsafe {
             let base = self.block.input.map.base();
-            let (old, new) = (base.add(self.block.at + self.data_at + from), base.add(next.block.at + next.data_at));
+            let (old, new) = (
+                base.add(self.block.at + self.data_at + from),
+                base.add(next.block.at + next.data_at),
+            );
             std::ptr::copy_nonoverlapping(old.as_ptr(), new.as_ptr(), len);
         }
         if let (Some(ends), Some(next_ends)) = (&mut self.ends, &mut next.ends) {

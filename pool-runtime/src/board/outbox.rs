@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use super::layout::{Cell, Head, Outbox, POSTS, Post, RESULTS_AT, Tag, pack_range, phase, unpack_range};
+use super::layout::{
+    Cell, Head, Outbox, POSTS, Post, RESULTS_AT, Tag, pack_range, phase, unpack_range,
+};
 use crate::codec::align_up;
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
@@ -62,7 +64,14 @@ enum Spot {
 
 impl Writer {
     pub(crate) fn new(map: Map) -> Self {
-        Self { map, at: 0, live: VecDeque::new(), given: Spot::Ring { from: 0, to: 0 }, extents: Extents::new(), posted: 0 }
+        Self {
+            map,
+            at: 0,
+            live: VecDeque::new(),
+            given: Spot::Ring { from: 0, to: 0 },
+            extents: Extents::new(),
+            posted: 0,
+        }
     }
 
     fn outbox(&self) -> &Outbox {
@@ -73,8 +82,16 @@ impl Writer {
     ///
     /// # Errors
     /// Kind `Encode` when the segment could never hold as much.
-    pub(crate) fn room(&mut self, place: &Place<'_>, need: usize) -> Result<(&mut [u8], u64), Error> {
-        let (at, len) = if need > LARGEST_IN_RING { self.extent(place, need)? } else { self.piece(place, need) };
+    pub(crate) fn room(
+        &mut self,
+        place: &Place<'_>,
+        need: usize,
+    ) -> Result<(&mut [u8], u64), Error> {
+        let (at, len) = if need > LARGEST_IN_RING {
+            self.extent(place, need)?
+        } else {
+            self.piece(place, need)
+        };
         let from = self.map.at(at, len).ok_or_else(|| too_large(need))?;
         // SAFETY: the range lies within the mapping, nobody else writes to this segment, and no live post covers it: `piece` and
         // `extent` give out nothing that is in use, and `self` stays borrowed as long as the slice.
@@ -126,7 +143,11 @@ impl Writer {
         let doing = cell.phase.swap(phase::BLOCKED, AcqRel);
         place.head.parent_bed().wake(u32::MAX);
         // The bound is for a parent that has gone mad; one that died takes this process with it.
-        cell.room_bed().sleep(Some(Duration::from_millis(100)), || cell.taken.load(Acquire) != before, || ());
+        cell.room_bed().sleep(
+            Some(Duration::from_millis(100)),
+            || cell.taken.load(Acquire) != before,
+            || (),
+        );
         cell.phase.store(doing, Release);
     }
 
@@ -145,7 +166,14 @@ impl Writer {
     }
 
     /// Posts the first `len` bytes of the room that was last given out, as what came of `items`.
-    pub(crate) fn post(&mut self, place: &Place<'_>, run: Tag, items: (u32, u32), len: usize, kind: u64) {
+    pub(crate) fn post(
+        &mut self,
+        place: &Place<'_>,
+        run: Tag,
+        items: (u32, u32),
+        len: usize,
+        kind: u64,
+    ) {
         while self.posted - place.cell.taken.load(Acquire).min(self.posted) >= POSTS as u64 {
             self.wait(place);
         }
@@ -176,7 +204,10 @@ impl Writer {
 }
 
 fn too_large(need: usize) -> Error {
-    Error::new(ErrorKind::Encode, format!("a result of {need} bytes is larger than the segment for results"))
+    Error::new(
+        ErrorKind::Encode,
+        format!("a result of {need} bytes is larger than the segment for results"),
+    )
 }
 
 /// Which parts of the large end of the segment are in use.

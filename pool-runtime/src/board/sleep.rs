@@ -30,6 +30,17 @@ impl Head {
 }
 
 impl Head {
+    /// Wakes workers for `count` new items, less those that look for work anyway. A worker that gives up looking looks once more
+    /// after it has said so, and the fences let it see what was published before it was counted here.
+    #[inline]
+    pub(crate) fn published(&self, count: u32) {
+        fence(SeqCst);
+        let wanted = count.saturating_sub(self.spinners.load(Relaxed));
+        if wanted > 0 && self.sleepers.load(Relaxed) > 0 {
+            self.worker_bed().ring(wanted);
+        }
+    }
+
     /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed.
     #[inline]
     pub(crate) fn posted(&self, count: u64, failed: bool) {
@@ -43,11 +54,15 @@ impl Head {
     /// Sleeps until `want` more items have been posted, or one failed, or a worker ended, or waits for room; at most for `limit`.
     pub(crate) fn await_posts(&self, want: u64, limit: Duration, ready: impl FnOnce() -> bool) {
         let target = self.done.load(Relaxed).saturating_add(want);
-        self.parent_bed().sleep(Some(limit), || {
-            self.target.fetch_min(target, SeqCst);
-            fence(SeqCst);
-            ready() || self.done.load(Relaxed) >= target
-        }, || ());
+        self.parent_bed().sleep(
+            Some(limit),
+            || {
+                self.target.fetch_min(target, SeqCst);
+                fence(SeqCst);
+                ready() || self.done.load(Relaxed) >= target
+            },
+            || (),
+        );
         // Whoever else sleeps was woken too, and sets its own again.
         self.target.store(u64::MAX, Relaxed);
     }
@@ -63,7 +78,12 @@ impl Cell {
 impl Bed<'_> {
     /// Sleeps until woken, at most for `limit`, unless `ready` says that there is no reason to. It may return for no reason.
     /// `up` is called before it is counted among the sleepers no longer.
-    pub(crate) fn sleep(&self, limit: Option<Duration>, ready: impl FnOnce() -> bool, up: impl FnOnce()) {
+    pub(crate) fn sleep(
+        &self,
+        limit: Option<Duration>,
+        ready: impl FnOnce() -> bool,
+        up: impl FnOnce(),
+    ) {
         let seen = self.word.load(Acquire);
         self.sleepers.fetch_add(1, Relaxed);
         fence(SeqCst);

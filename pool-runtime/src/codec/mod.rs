@@ -1,7 +1,22 @@
 //! Values to bytes and back.
+//!
+//! Between `task`, which knows the types, and the engine, which moves the bytes. It knows neither memory nor processes, and
+//! never panics on bytes from outside: they may come from a worker that was taken over.
 
 mod cursor;
+mod decoder;
+mod json;
+mod level;
 pub(crate) mod message;
+mod plain;
+pub(crate) mod slice;
+mod values;
 
 pub(crate) use cursor::align_up;
 pub use cursor::{ALIGN, In, Out, Stop};
+pub use json::Json;
+pub use level::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
+pub use slice::SliceCodec;
+
+pub(crate) use level::{CHECKED, NONE, POD, SERDE, VEC};
+pub(crate) use plain::zeroed;

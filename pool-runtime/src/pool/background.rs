@@ -47,7 +47,12 @@ impl JobHandle {
     /// Ends the job: its items that have not ended become `Cancelled`, also those that run.
     pub(crate) fn cancel(&self) {
         let (Some(engine), Some((slot, id))) = (self.engine.upgrade(), self.ticket) else { return };
-        engine.desk().doom_job(&engine.control, slot, id, &Error::new(ErrorKind::Cancelled, "the caller cancelled it"));
+        engine.desk().doom_job(
+            &engine.control,
+            slot,
+            id,
+            &Error::new(ErrorKind::Cancelled, "the caller cancelled it"),
+        );
         engine.nudge();
         engine.control.head.parent_bed().wake(u32::MAX);
     }
@@ -81,18 +86,22 @@ impl Inner {
                 engine.one_finished();
             };
             let thread = std::thread::Builder::new().name("pool-job".to_owned()).spawn(body);
-            thread.map_err(|error| Error::new(ErrorKind::Spawn, format!("starting a thread for the job: {error}")))?;
+            thread.map_err(|error| {
+                Error::new(ErrorKind::Spawn, format!("starting a thread for the job: {error}"))
+            })?;
         }
         Ok(handle)
     }
 }
 
 fn run_to_end(mut running: Running, mut source: Box<dyn Source + Send>, mut sink: Box<dyn Finish>) {
-    let result = crate::unwind::catch(|| loop {
-        match running.turn(&mut *source, &mut *sink, u64::MAX) {
-            Ok(Turn::Again) if !sink.is_settled() => {}
-            Ok(_) => return Ok(()),
-            Err(error) => return Err(error),
+    let result = crate::unwind::catch(|| {
+        loop {
+            match running.turn(&mut *source, &mut *sink, u64::MAX) {
+                Ok(Turn::Again) if !sink.is_settled() => {}
+                Ok(_) => return Ok(()),
+                Err(error) => return Err(error),
+            }
         }
     });
     running.abandon();
@@ -116,7 +125,9 @@ impl Engine {
         match single.poll() {
             Some(result) => self.settle(single, result),
             None => {
-                self.sender()?.send(single).map_err(|_| Error::new(ErrorKind::Spawn, "the pool's thread has ended"))?;
+                self.sender()?
+                    .send(single)
+                    .map_err(|_| Error::new(ErrorKind::Spawn, "the pool's thread has ended"))?;
                 self.background.arrivals.fetch_add(1, Ordering::Release);
                 self.control.head.parent_bed().wake(u32::MAX);
             }
@@ -132,7 +143,8 @@ impl Engine {
 
     /// The way to the shared thread, which the first call starts.
     fn sender(self: &Arc<Self>) -> Result<Sender<Single>, Error> {
-        let mut to_thread = self.background.to_thread.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut to_thread =
+            self.background.to_thread.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(sender) = &*to_thread {
             return Ok(sender.clone());
         }
@@ -140,8 +152,12 @@ impl Engine {
         let engine = Arc::downgrade(self);
         std::thread::Builder::new()
             .name("pool-background".to_owned())
-            .spawn(move || Shared { engine, receiver, singles: HashMap::new(), unfed: VecDeque::new() }.serve())
-            .map_err(|error| Error::new(ErrorKind::Spawn, format!("starting the pool's thread: {error}")))?;
+            .spawn(move || {
+                Shared { engine, receiver, singles: HashMap::new(), unfed: VecDeque::new() }.serve()
+            })
+            .map_err(|error| {
+                Error::new(ErrorKind::Spawn, format!("starting the pool's thread: {error}"))
+            })?;
         *to_thread = Some(sender.clone());
         Ok(sender)
     }
@@ -208,7 +224,9 @@ impl Shared {
         }
         let fed = self.feed(engine);
         if !moved && !fed {
-            let ready = || engine.background.arrivals.load(Ordering::Acquire) != arrivals || engine.has_posts();
+            let ready = || {
+                engine.background.arrivals.load(Ordering::Acquire) != arrivals || engine.has_posts()
+            };
             engine.control.head.await_posts(1, Duration::from_millis(100), ready);
         }
     }

@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::message::EncodedCall;
 use crate::supervisor::{self, Ward};
 use crate::sys::{memory, oom};
+use crate::task::Call;
 
 /// Configures a [`Pool`].
 ///
@@ -134,17 +135,27 @@ impl Builder {
         self
     }
 
-    pub(crate) fn set_initializer(&mut self, call: Result<EncodedCall, Error>) {
-        match call {
-            Ok(call) => self.config.initializer = Some(call),
-            Err(error) => self.error = self.error.take().or(Some(error)),
-        }
+    /// A call that runs once in each worker before its first task. It fails if it panics, dies or gives an `Err`; after a few
+    /// failures with none that went well, everything given to the pool fails with kind `Initializer`.
+    pub fn initializer<R>(mut self, call: Call<R>) -> Self {
+        self.config.initializer = self.encoded(&call);
+        self
     }
 
-    pub(crate) fn set_finalizer(&mut self, call: Result<EncodedCall, Error>) {
-        match call {
-            Ok(call) => self.config.finalizer = Some(call),
-            Err(error) => self.error = self.error.take().or(Some(error)),
+    /// A call that runs once in each worker that ends in order.
+    pub fn finalizer<R>(mut self, call: Call<R>) -> Self {
+        self.config.finalizer = self.encoded(&call);
+        self
+    }
+
+    /// Keeps the first failure for `build`.
+    fn encoded<R>(&mut self, call: &Call<R>) -> Option<EncodedCall> {
+        match EncodedCall::of(call) {
+            Ok(call) => Some(call),
+            Err(error) => {
+                self.error.get_or_insert(error);
+                None
+            }
         }
     }
 
@@ -163,7 +174,8 @@ impl Builder {
         config.check()?;
         if in_process {
             if let Some(call) = &config.initializer {
-                crate::worker::run_call(call).map_err(|error| error.with_kind(ErrorKind::Initializer))?;
+                crate::worker::run_call(call)
+                    .map_err(|error| error.with_kind(ErrorKind::Initializer))?;
             }
             return Ok(Pool::from_inner(Inner { engine: None, jobs: AtomicU64::new(1) }));
         }
@@ -179,9 +191,15 @@ impl Config {
         let wrong = |text: String| Err(Error::new(ErrorKind::InvalidInput, text));
         match self {
             Self { workers: 0, .. } => wrong("a pool needs at least one worker".to_owned()),
-            Self { workers, .. } if *workers > WORKERS => wrong(format!("a pool has at most {WORKERS} workers, not {workers}")),
-            Self { max_tasks: Some(0), .. } => wrong("a worker that may run no item is of no use".to_owned()),
-            Self { memory_limit: Some(0), .. } => wrong("a worker cannot run in no memory".to_owned()),
+            Self { workers, .. } if *workers > WORKERS => {
+                wrong(format!("a pool has at most {WORKERS} workers, not {workers}"))
+            }
+            Self { max_tasks: Some(0), .. } => {
+                wrong("a worker that may run no item is of no use".to_owned())
+            }
+            Self { memory_limit: Some(0), .. } => {
+                wrong("a worker cannot run in no memory".to_owned())
+            }
             _ => Ok(()),
         }
     }

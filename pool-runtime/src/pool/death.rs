@@ -65,7 +65,11 @@ impl Engine {
     }
 
     fn start_error(&self, worker: &Worker, ending: Ending) -> Error {
-        let kind = if self.config.initializer.is_some() { ErrorKind::Initializer } else { ErrorKind::Spawn };
+        let kind = if self.config.initializer.is_some() {
+            ErrorKind::Initializer
+        } else {
+            ErrorKind::Spawn
+        };
         let error = match &worker.sentence {
             Some(sentence) => sentence.error(),
             None => Error::new(kind, "a worker ended before it was ready"),
@@ -112,7 +116,8 @@ impl Engine {
     }
 
     pub(crate) fn could_not_start(&self, desk: &mut Desk, index: usize, error: Error) {
-        desk.seats[index].retry_at = Some(Instant::now() + FIRST_WAIT * 2_u32.saturating_pow(desk.false_starts.min(9)));
+        desk.seats[index].retry_at =
+            Some(Instant::now() + FIRST_WAIT * 2_u32.saturating_pow(desk.false_starts.min(9)));
         if desk.seats.iter().all(|seat| seat.worker.is_none()) {
             self.false_start(desk, error);
         }
@@ -141,7 +146,13 @@ impl Desk {
         }
     }
 
-    fn settle_chunk(&mut self, control: &Control, worker: &Worker, remains: Remains, ending: Ending) {
+    fn settle_chunk(
+        &mut self,
+        control: &Control,
+        worker: &Worker,
+        remains: Remains,
+        ending: Ending,
+    ) {
         let tag = remains.run;
         let Some(run) = self.run(tag) else { return };
         let (first, end) = (remains.chunk.0.max(run.first), remains.chunk.1.min(run.written));
@@ -164,25 +175,40 @@ impl Desk {
     fn salvage(&mut self, worker: &Worker, remains: Remains, first: u32, progress: u32) {
         let from = remains.published.max(first);
         let Some(job) = self.job_of(remains.run).filter(|_| from < progress) else { return };
-        let Some(rest) = worker.reader.payload(remains.results_at, worker.reader.rest(remains.results_at)) else { return };
+        let Some(rest) =
+            worker.reader.payload(remains.results_at, worker.reader.rest(remains.results_at))
+        else {
+            return;
+        };
         let count = (progress - from) as usize;
         let len = match job.task.result_stride {
             Some(stride) => count.checked_mul(stride).filter(|&len| len <= rest.len()),
             None => framed_len(&rest, count),
         };
-        if let Some(payload) = len.and_then(|len| worker.reader.payload(remains.results_at, len as u64)) {
+        if let Some(payload) =
+            len.and_then(|len| worker.reader.payload(remains.results_at, len as u64))
+        {
             self.take_results(remains.run, from, progress, &payload, None);
         }
     }
 
-    fn settle_victim(&mut self, control: &Control, worker: &Worker, remains: Remains, ending: Ending, victim: u32) {
+    fn settle_victim(
+        &mut self,
+        control: &Control,
+        worker: &Worker,
+        remains: Remains,
+        ending: Ending,
+        victim: u32,
+    ) {
         let error = match &worker.sentence {
             Some(sentence) => sentence.error(),
             None => Error::new(ErrorKind::WorkerDied, detail(remains, ending)),
         };
         let stopped = self.job_of(remains.run).is_some_and(|job| job.is_to_stop());
         let error = match self.job_of(remains.run).and_then(|job| job.doomed.clone()) {
-            Some(doom) if matches!(worker.sentence, Some(Sentence::Cancelled) | None) => doom.with_pid(worker.child.pid()),
+            Some(doom) if matches!(worker.sentence, Some(Sentence::Cancelled) | None) => {
+                doom.with_pid(worker.child.pid())
+            }
             _ => blame(error, worker, ending),
         };
         let again = matches!(error.kind(), ErrorKind::WorkerDied | ErrorKind::TimedOut);

@@ -145,7 +145,11 @@ impl RunState {
 
     /// Notes the outcome of some items; `false`, and nothing noted, when one of them is known already or was never written.
     fn note(&mut self, from: u32, to: u32) -> bool {
-        if from < self.first || from >= to || to > self.written || (from..to).any(|item| self.has(item)) {
+        if from < self.first
+            || from >= to
+            || to > self.written
+            || (from..to).any(|item| self.has(item))
+        {
             return false;
         }
         let (from, to) = ((from - self.first) as usize, (to - self.first) as usize);
@@ -210,7 +214,11 @@ impl Desk {
     }
 
     pub(crate) fn job_slots(&self) -> Vec<(usize, u64)> {
-        self.jobs.iter().enumerate().filter_map(|(slot, job)| Some((slot, job.as_ref()?.id))).collect()
+        self.jobs
+            .iter()
+            .enumerate()
+            .filter_map(|(slot, job)| Some((slot, job.as_ref()?.id)))
+            .collect()
     }
 
     pub(crate) fn job_of(&self, run: Tag) -> Option<&Job> {
@@ -230,7 +238,14 @@ impl Desk {
     }
 
     /// Puts a run on the board that has no items yet, and gives its tag; `None` when all runs are in use.
-    pub(crate) fn open_run(&mut self, control: &Control, job: usize, base: u64, block: Arc<Block>, places: (u64, u64, u64)) -> Option<Tag> {
+    pub(crate) fn open_run(
+        &mut self,
+        control: &Control,
+        job: usize,
+        base: u64,
+        block: Arc<Block>,
+        places: (u64, u64, u64),
+    ) -> Option<Tag> {
         let run = RunState {
             tag: Tag::new(0, 0),
             job,
@@ -279,7 +294,14 @@ impl Desk {
     }
 
     /// Makes the first `written` items takeable; `closed` when there will be no more.
-    pub(crate) fn publish(&mut self, control: &Control, tag: Tag, written: u32, closed: bool, data_len: u64) {
+    pub(crate) fn publish(
+        &mut self,
+        control: &Control,
+        tag: Tag,
+        written: u32,
+        closed: bool,
+        data_len: u64,
+    ) {
         let Some(state) = self.run_mut(tag) else { return };
         let (new, slot) = (u64::from(written - state.written), state.job);
         (state.written, state.closed) = (written, closed);
@@ -332,7 +354,10 @@ impl Desk {
     /// Forgets a job that nobody waits for, once nothing of it is out.
     pub(crate) fn finish_job(&mut self, slot: usize) {
         let done = self.jobs[slot].as_ref().is_some_and(|job| {
-            job.interest != Interest::All && job.input_over && job.accounted == job.fed && job.input_bytes == 0
+            job.interest != Interest::All
+                && job.input_over
+                && job.accounted == job.fed
+                && job.input_bytes == 0
         });
         if done && !self.backlog.iter().any(|again| again.job == slot) {
             self.jobs[slot] = None;
@@ -368,8 +393,13 @@ impl Desk {
 
     /// Whether the item may be tried once more; if so, that is counted.
     pub(crate) fn may_retry(&mut self, tag: Tag, item: u32) -> bool {
-        let Some((slot, index)) = self.run(tag).map(|run| (run.job, run.base + u64::from(item))) else { return false };
-        let Some(job) = self.jobs[slot].as_mut().filter(|job| job.is_wanted()) else { return false };
+        let Some((slot, index)) = self.run(tag).map(|run| (run.job, run.base + u64::from(item)))
+        else {
+            return false;
+        };
+        let Some(job) = self.jobs[slot].as_mut().filter(|job| job.is_wanted()) else {
+            return false;
+        };
         let tried = job.attempts.entry(index).or_default();
         *tried += 1;
         *tried <= job.retries
@@ -378,7 +408,13 @@ impl Desk {
     /// Puts items of a run up again, as a run of their own on the same bytes; or fails them, if nobody wants them any more.
     pub(crate) fn again(&mut self, control: &Control, tag: Tag, from: u32, to: u32) {
         let Some(run) = self.run(tag) else { return };
-        let again = Again { job: run.job, base: run.base, items: (from, to), places: run.places, block: Arc::clone(&run.block) };
+        let again = Again {
+            job: run.job,
+            base: run.base,
+            items: (from, to),
+            places: run.places,
+            block: Arc::clone(&run.block),
+        };
         let wanted = self.jobs[again.job].as_ref().is_some_and(Job::is_wanted);
         if !wanted {
             self.end_unwanted(tag, from, to);
@@ -450,7 +486,8 @@ impl Desk {
         for tag in self.runs_of(slot) {
             self.cut(control, tag);
         }
-        let (ours, others) = std::mem::take(&mut self.backlog).into_iter().partition(|again| again.job == slot);
+        let (ours, others) =
+            std::mem::take(&mut self.backlog).into_iter().partition(|again| again.job == slot);
         self.backlog = others;
         for again in ours {
             self.end_items(slot, again.base, again.items);
@@ -482,17 +519,22 @@ impl Desk {
             let error = error.with_task(job.task.name);
             for item in items.0..items.1 {
                 let index = base + u64::from(item);
-                self.deliver(slot, Event { first: index, count: 1, outcome: Err(error.clone().with_index(index)) });
+                self.deliver(
+                    slot,
+                    Event { first: index, count: 1, outcome: Err(error.clone().with_index(index)) },
+                );
             }
         }
     }
 
     /// Looks for items that were taken by a worker that died before it could say so, and puts them up again.
     pub(crate) fn find_lost(&mut self, control: &Control) {
-        let suspects: Vec<Tag> = self.runs.iter().flatten().filter(|run| run.suspect).map(|run| run.tag).collect();
+        let suspects: Vec<Tag> =
+            self.runs.iter().flatten().filter(|run| run.suspect).map(|run| run.tag).collect();
         for tag in suspects {
             let taken = Tag::unpack(control.runs[tag.number as usize].next.load(Acquire)).number;
-            let held: Vec<(u32, u32)> = self.seats.iter().filter_map(|seat| seat.holds(control, tag)).collect();
+            let held: Vec<(u32, u32)> =
+                self.seats.iter().filter_map(|seat| seat.holds(control, tag)).collect();
             let Some(run) = self.run(tag) else { continue };
             let mut lost = run.unknown(0, taken);
             for (from, to) in held {
@@ -535,7 +577,11 @@ fn raise_next(control: &Control, tag: Tag) -> Option<(u32, u32)> {
         if next.generation != tag.generation || next.number >= end {
             return None;
         }
-        if run.next.compare_exchange(word, Tag::new(tag.generation, end).pack(), AcqRel, Relaxed).is_ok() {
+        if run
+            .next
+            .compare_exchange(word, Tag::new(tag.generation, end).pack(), AcqRel, Relaxed)
+            .is_ok()
+        {
             return Some((next.number, end));
         }
     }

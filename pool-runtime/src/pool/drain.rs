@@ -20,7 +20,11 @@ impl Desk {
     /// Takes all posts of all workers.
     pub(crate) fn drain(&mut self, control: &Control, mut direct: Option<&mut Direct<'_>>) {
         for index in 0..self.seats.len() {
-            let Some(mut worker) = self.seats[index].worker.take_if(|worker| worker.reader.has_post()) else { continue };
+            let Some(mut worker) =
+                self.seats[index].worker.take_if(|worker| worker.reader.has_post())
+            else {
+                continue;
+            };
             self.drain_worker(&mut worker, direct.as_deref_mut());
             worker.reader.tell(self.seats[index].cell(control));
             self.seats[index].worker = Some(worker);
@@ -29,14 +33,22 @@ impl Desk {
 
     /// Whether any worker has posted something that was not taken.
     pub(crate) fn has_posts(&self) -> bool {
-        self.seats.iter().any(|seat| seat.worker.as_ref().is_some_and(|worker| worker.reader.has_post()))
+        self.seats
+            .iter()
+            .any(|seat| seat.worker.as_ref().is_some_and(|worker| worker.reader.has_post()))
     }
 
     /// Takes all posts of one worker. One that posts what cannot be is killed.
-    pub(crate) fn drain_worker(&mut self, worker: &mut Worker, mut direct: Option<&mut Direct<'_>>) {
+    pub(crate) fn drain_worker(
+        &mut self,
+        worker: &mut Worker,
+        mut direct: Option<&mut Direct<'_>>,
+    ) {
         while let Some(posted) = worker.reader.next() {
             let fine = match worker.reader.payload(posted.at, posted.len) {
-                Some(payload) => self.take(posted, &payload, worker.child.pid(), direct.as_deref_mut()),
+                Some(payload) => {
+                    self.take(posted, &payload, worker.child.pid(), direct.as_deref_mut())
+                }
                 None => false,
             };
             worker.reader.took();
@@ -48,11 +60,19 @@ impl Desk {
     }
 
     /// Deals with one post; `false` when it cannot be.
-    fn take(&mut self, posted: Posted, payload: &Payload<'_>, pid: u32, direct: Option<&mut Direct<'_>>) -> bool {
+    fn take(
+        &mut self,
+        posted: Posted,
+        payload: &Payload<'_>,
+        pid: u32,
+        direct: Option<&mut Direct<'_>>,
+    ) -> bool {
         let (from, to) = posted.items;
         match posted.kind {
             RESULTS => self.take_results(posted.run, from, to, payload, direct),
-            FAILURE if from.checked_add(1) == Some(to) => self.take_failure(posted.run, from, payload, pid),
+            FAILURE if from.checked_add(1) == Some(to) => {
+                self.take_failure(posted.run, from, payload, pid)
+            }
             _ => false,
         }
     }
@@ -66,14 +86,22 @@ impl Desk {
         payload: &Payload<'_>,
         direct: Option<&mut Direct<'_>>,
     ) -> bool {
-        let Some((slot, first)) = self.account(run, from, to) else { return self.run(run).is_none() };
+        let Some((slot, first)) = self.account(run, from, to) else {
+            return self.run(run).is_none();
+        };
         let count = (to - from) as usize;
-        let Some(job) = self.job_in(slot).filter(|job| job.interest == Interest::All) else { return true };
+        let Some(job) = self.job_in(slot).filter(|job| job.interest == Interest::All) else {
+            return true;
+        };
         let stride = job.task.result_stride;
         if stride.is_some_and(|stride| count.checked_mul(stride) != Some(payload.len())) {
-            let error = Error::new(ErrorKind::Decode, "the worker posted results of a wrong size").with_task(job.task.name);
+            let error = Error::new(ErrorKind::Decode, "the worker posted results of a wrong size")
+                .with_task(job.task.name);
             for index in first..first + count as u64 {
-                self.deliver(slot, Event { first: index, count: 1, outcome: Err(error.clone().with_index(index)) });
+                self.deliver(
+                    slot,
+                    Event { first: index, count: 1, outcome: Err(error.clone().with_index(index)) },
+                );
             }
             return false;
         }
@@ -96,7 +124,9 @@ impl Desk {
         let mut bytes = Vec::new();
         payload.copy_to(&mut bytes);
         let error: Result<Error, Error> = codec::message::decode(&bytes);
-        let error = error.unwrap_or_else(|_| Error::new(ErrorKind::Decode, "the worker's error could not be read"));
+        let error = error.unwrap_or_else(|_| {
+            Error::new(ErrorKind::Decode, "the worker's error could not be read")
+        });
         if self.run(run).is_none() {
             return true;
         }

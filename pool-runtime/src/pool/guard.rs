@@ -52,7 +52,13 @@ impl Engine {
     fn watch_start(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
         let limit = self.config.start_timeout.unwrap_or(READY_WITHIN);
         let starting = desk.seats[index].cell(&self.control).phase.load(Relaxed) == phase::STARTING;
-        let Some(worker) = desk.seats[index].worker.as_mut().filter(|worker| starting && worker.sentence.is_none()) else { return };
+        let Some(worker) = desk.seats[index]
+            .worker
+            .as_mut()
+            .filter(|worker| starting && worker.sentence.is_none())
+        else {
+            return;
+        };
         match limit.checked_sub(now.saturating_duration_since(worker.started)) {
             Some(left) if !left.is_zero() => next.at_most(left),
             _ => {
@@ -64,18 +70,28 @@ impl Engine {
 
     fn watch_work(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
         let doing = desk.seats[index].doing(&self.control);
-        let Some((doing, job)) = doing.and_then(|doing| Some((doing, desk.job_of(doing.run)?))) else {
+        let Some((doing, job)) = doing.and_then(|doing| Some((doing, desk.job_of(doing.run)?)))
+        else {
             if let Some(worker) = desk.seats[index].worker.as_mut() {
                 worker.seen = None;
             }
             // It may begin something at any moment.
-            if desk.jobs().any(|job| job.accounted < job.fed && (job.is_to_stop() || job.timeout.is_some() || self.config.memory_limit.is_some())) {
+            if desk.jobs().any(|job| {
+                job.accounted < job.fed
+                    && (job.is_to_stop()
+                        || job.timeout.is_some()
+                        || self.config.memory_limit.is_some())
+            }) {
                 next.at_most(SELDOM.min(self.shortest(desk)));
             }
             return;
         };
         let (timeout, stop) = (job.timeout, job.is_to_stop());
-        let Some(worker) = desk.seats[index].worker.as_mut().filter(|worker| worker.sentence.is_none()) else { return };
+        let Some(worker) =
+            desk.seats[index].worker.as_mut().filter(|worker| worker.sentence.is_none())
+        else {
+            return;
+        };
         let since = match worker.seen {
             Some((seen, since)) if seen == doing => since,
             _ => now,
@@ -109,7 +125,8 @@ impl Engine {
     }
 
     fn shortest(&self, desk: &Desk) -> Duration {
-        let timeouts = desk.jobs().filter_map(|job| job.timeout).min().map(|limit| (limit / LOOKS).max(OFTEN));
+        let timeouts =
+            desk.jobs().filter_map(|job| job.timeout).min().map(|limit| (limit / LOOKS).max(OFTEN));
         let memory = self.config.memory_limit.map(|_| MEMORY_EVERY);
         timeouts.into_iter().chain(memory).min().unwrap_or(GRACE)
     }

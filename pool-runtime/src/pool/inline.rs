@@ -2,7 +2,7 @@
 //!
 //! It goes the same way as in a worker, through bytes and back, so that what works here works there.
 
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
 use crate::error::{Error, ErrorKind};
@@ -14,14 +14,28 @@ use crate::registry::TaskDef;
 #[derive(Debug)]
 pub(crate) struct Inline {
     spec: JobSpec,
+    /// The bound arguments, aligned as they are in a worker.
+    bound: Room,
     job: u64,
     next: u64,
     room: Room,
 }
 
+/// Jobs without workers run in the caller's thread, perhaps one inside another and of several pools, and perhaps in a worker:
+/// so they have numbers of their own, which no other job has.
+static JOBS: AtomicU64 = AtomicU64::new(1 << 63);
+
 impl Inline {
-    pub(crate) fn new(spec: JobSpec, job: u64) -> Self {
-        Self { spec, job, next: 0, room: Room::default() }
+    pub(crate) fn new(spec: JobSpec) -> Self {
+        let mut bound = Room::default();
+        bound.at_least(spec.bound.len())[..spec.bound.len()].copy_from_slice(&spec.bound);
+        Self {
+            spec,
+            bound,
+            job: JOBS.fetch_add(1, Ordering::Relaxed),
+            next: 0,
+            room: Room::default(),
+        }
     }
 
     /// Takes one item, runs it, and delivers its result; `false` at the end of the input.
@@ -30,7 +44,8 @@ impl Inline {
         loop {
             let room = self.room.at_least(need);
             let mut ends = Vec::new();
-            let mut writer = ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut ends), 0);
+            let mut writer =
+                ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut ends), 0);
             let filled = source.fill(&mut writer, 1);
             if writer.count() == 1 {
                 let len = writer.len();
@@ -43,7 +58,10 @@ impl Inline {
                 Filled::TooBig(bytes) => need = bytes,
                 Filled::Full | Filled::More => need = self.room.0.len() * 32,
                 Filled::Failed(error) => {
-                    sink.failed(self.next, error.with_task(self.spec.task.name).with_index(self.next));
+                    sink.failed(
+                        self.next,
+                        error.with_task(self.spec.task.name).with_index(self.next),
+                    );
                     self.next += 1;
                     return true;
                 }
@@ -60,7 +78,7 @@ impl Inline {
             index: self.next,
         };
         let mut batch = Batch {
-            bound: &self.spec.bound,
+            bound: &self.bound.bytes()[..self.spec.bound.len()],
             bound_mask: self.spec.bound_mask,
             job: self.job,
             items: ItemBytes {
@@ -68,7 +86,6 @@ impl Inline {
                 layout: self.spec.item_stride.map_or(Layout::Table(ends), Layout::Stride),
             },
             range: 0..1,
-            result_stride: self.spec.task.result_stride,
             host: &mut host,
         };
         (self.spec.task.run)(&mut batch);
@@ -111,7 +128,10 @@ impl Host for HeapHost<'_> {
     }
 
     fn fail(&mut self, _index: u32, error: Error) {
-        let error = error.with_task(self.spec.task.name).with_index(self.index).with_pid(std::process::id());
+        let error = error
+            .with_task(self.spec.task.name)
+            .with_index(self.index)
+            .with_pid(std::process::id());
         self.sink.failed(self.index, error);
     }
 }
@@ -124,16 +144,22 @@ pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
     let mut room = Room::default();
     room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
     let options = Options::default();
-    let spec = JobSpec { task, bound: Vec::new(), bound_mask: u32::MAX, item_stride: Some(0), options };
+    let spec =
+        JobSpec { task, bound: Vec::new(), bound_mask: u32::MAX, item_stride: Some(0), options };
     let mut kept = Kept(Err(Error::new(ErrorKind::Encode, "the task gave no result")));
-    let mut host = HeapHost { room: Room::default(), progress: AtomicU32::new(0), sink: &mut kept, spec: &spec, index: 0 };
+    let mut host = HeapHost {
+        room: Room::default(),
+        progress: AtomicU32::new(0),
+        sink: &mut kept,
+        spec: &spec,
+        index: 0,
+    };
     (task.run)(&mut Batch {
         bound: &room.bytes()[..arguments.len()],
         bound_mask: u32::MAX,
         job: u64::MAX,
         items: ItemBytes { data: &[], layout: Layout::Stride(0) },
         range: 0..1,
-        result_stride: task.result_stride,
         host: &mut host,
     });
     let mut bytes = kept.0?;

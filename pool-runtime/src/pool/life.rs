@@ -73,14 +73,21 @@ impl Pool {
     /// The processes that are its workers now.
     pub fn worker_pids(&self) -> Vec<u32> {
         let Some(engine) = self.engine() else { return Vec::new() };
-        engine.desk().seats.iter().filter_map(|seat| Some(seat.worker.as_ref()?.child.pid())).collect()
+        engine
+            .desk()
+            .seats
+            .iter()
+            .filter_map(|seat| Some(seat.worker.as_ref()?.child.pid()))
+            .collect()
     }
 
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
         let Some(engine) = self.engine() else { return Stats::default() };
         let desk = engine.desk();
-        let busy = |seat: &&super::seat::Seat| seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING;
+        let busy = |seat: &&super::seat::Seat| {
+            seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING
+        };
         Stats {
             items_finished: engine.control.head.done.load(Relaxed),
             items_pending: desk.jobs().map(|job| job.fed - job.accounted).sum(),
@@ -116,7 +123,10 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let Some(engine) = self.engine().filter(|engine| engine.creator == std::process::id()) else { return };
+        let Some(engine) = self.engine().filter(|engine| engine.creator == std::process::id())
+        else {
+            return;
+        };
         if std::thread::panicking() {
             engine.terminate();
         } else {
@@ -159,7 +169,10 @@ impl Engine {
 
     fn join(&self) -> Result<(), Error> {
         if self.desk().stage == Stage::Open {
-            return Err(Error::new(ErrorKind::InvalidInput, "join before close or terminate would wait for ever"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "join before close or terminate would wait for ever",
+            ));
         }
         self.wait_for_jobs();
         self.control.head.closing.store(1, Release);
@@ -189,10 +202,17 @@ impl Engine {
         while desk.seats.iter().any(|seat| seat.worker.is_some()) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                desk.seats.iter().filter_map(|seat| seat.worker.as_ref()).for_each(|worker| worker.child.kill());
+                desk.seats
+                    .iter()
+                    .filter_map(|seat| seat.worker.as_ref())
+                    .for_each(|worker| worker.child.kill());
             }
             let wait = left.max(Duration::from_millis(100)).min(Duration::from_secs(1));
-            desk = self.changed.wait_timeout(desk, wait).unwrap_or_else(std::sync::PoisonError::into_inner).0;
+            desk = self
+                .changed
+                .wait_timeout(desk, wait)
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .0;
         }
     }
 }

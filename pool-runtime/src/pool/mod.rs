@@ -11,12 +11,15 @@ mod desk;
 mod drain;
 mod guard;
 mod inline;
+pub(crate) mod later;
 mod life;
+mod methods;
 mod running;
 mod seat;
 mod start;
 #[cfg(test)]
 mod tests;
+pub(crate) mod typed;
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -103,7 +106,9 @@ impl Engine {
         let mut desk = self.desk();
         desk.has_posts()
             || desk.broken.is_some()
-            || desk.job(slot, id).is_none_or(|job| !job.mailbox.is_empty() || job.accounted == job.fed || job.doomed.is_some())
+            || desk.job(slot, id).is_none_or(|job| {
+                !job.mailbox.is_empty() || job.accounted == job.fed || job.doomed.is_some()
+            })
     }
 
     /// Whether any worker has posted something that was not taken.

@@ -45,7 +45,7 @@ impl Running {
         pool.check_task(spec.task, &spec.options)?;
         Ok(Self(match &pool.engine {
             Some(engine) => Way::Fed(Box::new(Fed::start(engine, spec)?)),
-            None => Way::Inline(Inline::new(spec, pool.next_job())),
+            None => Way::Inline(Inline::new(spec)),
         }))
     }
 
@@ -56,9 +56,16 @@ impl Running {
     ///
     /// # Errors
     /// When the job as a whole cannot go on.
-    pub(crate) fn turn(&mut self, source: &mut dyn Source, sink: &mut dyn Sink, taken: u64) -> Result<Turn, Error> {
+    pub(crate) fn turn(
+        &mut self,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+        taken: u64,
+    ) -> Result<Turn, Error> {
         match &mut self.0 {
-            Way::Inline(job) => Ok(if job.turn(source, sink) { Turn::Again } else { Turn::Finished }),
+            Way::Inline(job) => {
+                Ok(if job.turn(source, sink) { Turn::Again } else { Turn::Finished })
+            }
             Way::Fed(fed) => loop {
                 match fed.step(source, sink, taken)? {
                     Step::Moved => return Ok(Turn::Again),
@@ -73,9 +80,15 @@ impl Running {
     ///
     /// # Errors
     /// As for [`Running::turn`].
-    pub(crate) fn poll(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> Result<Option<Turn>, Error> {
+    pub(crate) fn poll(
+        &mut self,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+    ) -> Result<Option<Turn>, Error> {
         match &mut self.0 {
-            Way::Inline(job) => Ok(Some(if job.turn(source, sink) { Turn::Again } else { Turn::Finished })),
+            Way::Inline(job) => {
+                Ok(Some(if job.turn(source, sink) { Turn::Again } else { Turn::Finished }))
+            }
             Way::Fed(fed) => Ok(match fed.step(source, sink, u64::MAX)? {
                 Step::Moved => Some(Turn::Again),
                 Step::Finished => Some(Turn::Finished),
@@ -118,6 +131,8 @@ struct Fed {
     block: usize,
     pace: FillPace,
     patience: Patience,
+    /// How long to sleep at most, next time; grows while nothing comes.
+    sleep: Duration,
     ended: bool,
 }
 
@@ -152,13 +167,18 @@ const INPUT_BUDGET: usize = 16 << 20;
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
-/// The longest sleep: a wake-up that was lost with a worker that died costs no more than this.
+/// The first sleep and the longest: a wake-up that was lost with a worker that died or stands still costs no more.
+const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 impl Fed {
     fn start(engine: &Arc<Engine>, spec: JobSpec) -> Result<Self, Error> {
         let bound_len = spec.bound.len();
-        let bound = if bound_len > 0 { Some(Arc::new(Block::holding(&engine.input, &spec.bound)?)) } else { None };
+        let bound = if bound_len > 0 {
+            Some(Arc::new(Block::holding(&engine.input, &spec.bound)?))
+        } else {
+            None
+        };
         let (options, task, config) = (&spec.options, spec.task, &engine.config);
         let timeout = options.timeout.or(task.timeout).or(config.task_timeout);
         let chunk = options.chunk_size.unwrap_or(0);
@@ -205,13 +225,20 @@ impl Fed {
             block: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
+            sleep: FIRST_SLEEP,
             ended: false,
         })
     }
 
-    fn step(&mut self, source: &mut dyn Source, sink: &mut dyn Sink, taken: u64) -> Result<Step, Error> {
+    fn step(
+        &mut self,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+        taken: u64,
+    ) -> Result<Step, Error> {
         let (delivered, state) = self.collect(sink, taken);
         if delivered {
+            self.sleep = FIRST_SLEEP;
             return Ok(Step::Moved);
         }
         match state {
@@ -264,22 +291,31 @@ impl Fed {
         }
         let room = match (self.window, taken) {
             (_, u64::MAX) => u64::MAX,
-            (window, taken) => window.unwrap_or(WINDOW).saturating_sub(self.pulled - taken.min(self.pulled)),
+            (window, taken) => {
+                window.unwrap_or(WINDOW).saturating_sub(self.pulled - taken.min(self.pulled))
+            }
         };
         // The oldest item always gets room, whatever the budgets say.
         let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
         let unread = if taken == u64::MAX { 0 } else { unread(job, taken) };
-        let affordable = (job.input_bytes < budget && unread < RESULT_BUDGET) || (out == 0 && self.open.is_none());
+        let affordable = (job.input_bytes < budget && unread < RESULT_BUDGET)
+            || (out == 0 && self.open.is_none());
         let runs = self.open.is_some() || free_runs > 0;
         if room > 0 && affordable && runs { State::MayFeed(room) } else { State::Wait }
     }
 
-    fn feed(&mut self, source: &mut dyn Source, sink: &mut dyn Sink, room: u64) -> Result<Step, Error> {
+    fn feed(
+        &mut self,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+        room: u64,
+    ) -> Result<Step, Error> {
         if self.open.is_none() && !self.open_run()? {
             return Ok(Step::Stuck);
         }
         let Some(open) = self.open.as_mut() else { return Ok(Step::Stuck) };
-        let max = self.pace.items.min(open.writer.room()).min(room.try_into().unwrap_or(usize::MAX));
+        let max =
+            self.pace.items.min(open.writer.room()).min(room.try_into().unwrap_or(usize::MAX));
         let start = Instant::now();
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
@@ -307,10 +343,13 @@ impl Fed {
 
     fn open_run(&mut self) -> Result<bool, Error> {
         let most = if self.stride.is_some() { RUN_ITEMS_PLAIN } else { RUN_ITEMS };
-        let capacity = if self.chunk > 0 { most.max(self.chunk) / self.chunk * self.chunk } else { most };
+        let capacity =
+            if self.chunk > 0 { most.max(self.chunk) / self.chunk * self.chunk } else { most };
         let capacity = capacity.min(1 << 20);
         let bytes = match self.stride {
-            Some(stride) if self.chunk > 0 => self.block.max((self.chunk.saturating_mul(stride)).min(LARGEST_CHUNK)),
+            Some(stride) if self.chunk > 0 => {
+                self.block.max((self.chunk.saturating_mul(stride)).min(LARGEST_CHUNK))
+            }
             _ => self.block,
         };
         let writer = RunWriter::new(&self.engine.input, bytes, capacity, self.stride.is_none())?;
@@ -324,9 +363,12 @@ impl Fed {
         if desk.job(self.slot, self.id).is_none() {
             return Err(Error::new(ErrorKind::Cancelled, "the job is gone"));
         }
-        let tag = desk.open_run(&self.engine.control, self.slot, base, ready.block(), ready.places());
+        let tag =
+            desk.open_run(&self.engine.control, self.slot, base, ready.block(), ready.places());
         drop(desk);
-        let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else { return Ok(false) };
+        let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else {
+            return Ok(false);
+        };
         self.block = BLOCK;
         self.open = Some(Open { tag, writer, base, published: 0 });
         Ok(true)
@@ -344,7 +386,8 @@ impl Fed {
             self.publish(true);
         } else {
             let (first, base) = (count - part, open.base);
-            let writer = open.writer.carry(first, self.stride, bytes * 4, open.writer.capacity())?;
+            let writer =
+                open.writer.carry(first, self.stride, bytes * 4, open.writer.capacity())?;
             self.publish(true);
             // The new run may have to wait for a free place; then its items wait in it.
             let mut writer = Some(writer);
@@ -370,7 +413,7 @@ impl Fed {
             self.open = None;
         }
         if new > 0 {
-            self.engine.control.head.worker_bed().wake(new.min(self.engine.config.workers) as u32);
+            self.engine.control.head.published(new.min(self.engine.config.workers) as u32);
         }
     }
 
@@ -397,7 +440,8 @@ impl Fed {
         } else {
             out / 2
         };
-        engine.control.head.await_posts(want.max(1), LONGEST_SLEEP, || engine.has_news(slot, id));
+        engine.control.head.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
+        self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
         if claim::has_work(&engine.control) {
             engine.control.head.worker_bed().wake(1);
         }

@@ -44,7 +44,10 @@ pub(crate) struct Doing {
 #[derive(Clone, Debug)]
 pub(crate) enum Sentence {
     TimedOut(Duration),
-    MemoryLimit { limit: usize, used: usize },
+    MemoryLimit {
+        limit: usize,
+        used: usize,
+    },
     /// Its item is not wanted any more.
     Cancelled,
     /// It was not ready in time.
@@ -78,8 +81,10 @@ impl Seat {
     pub(crate) fn holds(&self, control: &Control, run: Tag) -> Option<(u32, u32)> {
         self.worker.as_ref()?;
         let cell = self.cell(control);
-        let busy = matches!(cell.phase.load(Acquire), phase::TAKING | phase::RUNNING | phase::BLOCKED);
-        (busy && cell.run.load(Acquire) == run.pack()).then(|| unpack_range(cell.chunk.load(Acquire)))
+        let busy =
+            matches!(cell.phase.load(Acquire), phase::TAKING | phase::RUNNING | phase::BLOCKED);
+        (busy && cell.run.load(Acquire) == run.pack())
+            .then(|| unpack_range(cell.chunk.load(Acquire)))
     }
 
     /// Which item its worker runs now. The words are read one by one while it goes on, so the answer may be of no item at all;
@@ -87,7 +92,10 @@ impl Seat {
     pub(crate) fn doing(&self, control: &Control) -> Option<Doing> {
         let cell = self.cell(control);
         let running = cell.phase.load(Acquire) == phase::RUNNING;
-        running.then(|| Doing { run: Tag::unpack(cell.run.load(Acquire)), item: cell.progress.load(Acquire) })
+        running.then(|| Doing {
+            run: Tag::unpack(cell.run.load(Acquire)),
+            item: cell.progress.load(Acquire),
+        })
     }
 }
 
@@ -112,7 +120,9 @@ pub(crate) fn wipe(head: &Head, cell: &Cell) {
         SPINNING => drop(head.spinners.fetch_sub(1, Relaxed)),
         _ => {}
     }
-    for word in [&cell.phase, &cell.progress, &cell.note, &cell.wants_room, &cell.room_bell, &cell.counted] {
+    for word in
+        [&cell.phase, &cell.progress, &cell.note, &cell.wants_room, &cell.room_bell, &cell.counted]
+    {
         word.store(0, Relaxed);
     }
     for word in [&cell.run, &cell.chunk, &cell.published, &cell.results_at, &cell.taken] {
@@ -124,13 +134,22 @@ impl Sentence {
     /// The error of the item that the worker was running.
     pub(crate) fn error(&self) -> Error {
         match self {
-            Self::TimedOut(limit) => Error::new(ErrorKind::TimedOut, format!("it ran longer than {limit:?}")),
-            Self::MemoryLimit { limit, used } => {
-                Error::new(ErrorKind::MemoryLimit, format!("it used {used} bytes and may use {limit}"))
+            Self::TimedOut(limit) => {
+                Error::new(ErrorKind::TimedOut, format!("it ran longer than {limit:?}"))
             }
+            Self::MemoryLimit { limit, used } => Error::new(
+                ErrorKind::MemoryLimit,
+                format!("it used {used} bytes and may use {limit}"),
+            ),
             Self::Cancelled => Error::new(ErrorKind::Cancelled, "it was stopped while it ran"),
-            Self::NotReady(limit) => Error::new(ErrorKind::Initializer, format!("a worker was not ready within {limit:?}")),
-            Self::Nonsense => Error::new(ErrorKind::WorkerDied, "it was killed, for it posted results that cannot be"),
+            Self::NotReady(limit) => Error::new(
+                ErrorKind::Initializer,
+                format!("a worker was not ready within {limit:?}"),
+            ),
+            Self::Nonsense => Error::new(
+                ErrorKind::WorkerDied,
+                "it was killed, for it posted results that cannot be",
+            ),
         }
     }
 }

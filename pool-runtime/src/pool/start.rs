@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Engine;
 use super::desk::Desk;
 use super::seat::Worker;
-use crate::board::outbox::{Reader, SMALLEST_SEGMENT, SEGMENT};
+use crate::board::outbox::{Reader, SEGMENT, SMALLEST_SEGMENT};
 use crate::child;
 use crate::context;
 use crate::error::{Error, ErrorKind};
@@ -63,9 +63,13 @@ impl Engine {
                 max_tasks: self.config.max_tasks,
                 memory_limit: self.config.memory_limit,
             }),
-            surroundings: Surroundings { name: format!("pool-worker-{index}"), ..self.surroundings() },
+            surroundings: Surroundings {
+                name: format!("pool-worker-{index}"),
+                ..self.surroundings()
+            },
         };
-        let descriptors = [tree::arena()?, self.control_file.as_fd(), self.input.file(), results.as_fd()];
+        let descriptors =
+            [tree::arena()?, self.control_file.as_fd(), self.input.file(), results.as_fd()];
         message::send(&ours, &hello, &descriptors)?;
         let start = Start {
             environment: child::environment(&self.changes(), id),
@@ -73,7 +77,14 @@ impl Engine {
             executable: self.config.executable.as_deref(),
         };
         let child = spawn::spawn(&start, &theirs.into())?;
-        Ok(Worker { child, socket: ours, reader: Reader::new(map), started: Instant::now(), sentence: None, seen: None })
+        Ok(Worker {
+            child,
+            socket: ours,
+            reader: Reader::new(map),
+            started: Instant::now(),
+            sentence: None,
+            seen: None,
+        })
     }
 
     fn surroundings(&self) -> Surroundings {
@@ -95,7 +106,10 @@ impl Engine {
     fn changes(&self) -> Vec<(OsString, OsString)> {
         let count = OsString::from(self.threads_each().to_string());
         let unset = THREAD_COUNTS.into_iter().filter(|name| std::env::var_os(name).is_none());
-        unset.map(|name| (name.into(), count.clone())).chain(self.config.environment.iter().cloned()).collect()
+        unset
+            .map(|name| (name.into(), count.clone()))
+            .chain(self.config.environment.iter().cloned())
+            .collect()
     }
 }
 

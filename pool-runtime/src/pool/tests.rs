@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use super::{Pool, Running, Turn};
 use crate::batch::Batch;
-use crate::codec::Stop;
+use crate::codec::{Level, POD, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
 fn number(batch: &mut Batch<'_>, f: impl Fn(u64) -> u64) {
-    batch.each(|mut item| Ok(f(item.u64()?)), |result, out| out.write(&result.to_le_bytes()), |_| Ok(8));
+    batch.each::<u64, Level<POD>>(|mut item| Ok(f(item.u64()?)));
 }
 
 const fn task(name: &'static str, marker: TypeId, run: fn(&mut Batch<'_>)) -> TaskDef {
@@ -112,7 +112,8 @@ fn every_item_comes_back_once() {
 #[test]
 fn chunk_of_one() {
     let pool = Pool::new(2).expect("a pool");
-    let all = run(&pool, Double::DEF, 0..100_000, Options { chunk_size: Some(1), ..Options::default() });
+    let all =
+        run(&pool, Double::DEF, 0..100_000, Options { chunk_size: Some(1), ..Options::default() });
     assert_eq!(all.results.len(), 100_000);
 }
 
@@ -131,9 +132,15 @@ fn a_death_is_one_items() {
     let pool = Pool::new(2).expect("a pool");
     let all = run(&pool, Dies::DEF, 0..1000, Options::default());
     assert_eq!(all.results.len(), 999);
-    assert_eq!((all.errors.len(), all.errors[0].index(), all.errors[0].signal()), (1, Some(500), Some(6)));
+    assert_eq!(
+        (all.errors.len(), all.errors[0].index(), all.errors[0].signal()),
+        (1, Some(500), Some(6))
+    );
     let all = run(&pool, Leaves::DEF, 0..1000, Options::default());
-    assert_eq!((all.errors.len(), all.errors[0].index(), all.errors[0].exit_code()), (1, Some(5), Some(3)));
+    assert_eq!(
+        (all.errors.len(), all.errors[0].index(), all.errors[0].exit_code()),
+        (1, Some(5), Some(3))
+    );
     assert_eq!(all.results.len(), 999);
 }
 
@@ -154,4 +161,61 @@ fn workers_are_replaced_after_their_items() {
     all.results.values().for_each(|pid| *counts.entry(pid).or_insert(0) += 1);
     assert_eq!(all.results.len(), 100);
     assert!(counts.values().all(|&count| count <= 10), "{counts:?}");
+}
+
+struct Count(u64);
+impl Sink for Count {
+    fn results(&mut self, _first: u64, count: usize, _payload: &Payload<'_>) {
+        self.0 += count as u64;
+    }
+    fn failed(&mut self, _index: u64, error: Error) {
+        panic!("{error}");
+    }
+}
+
+#[test]
+fn zz_speed() {
+    let pool = Pool::new(2).expect("a pool");
+    let go = |n: u64, options: Options| {
+        let spec = JobSpec {
+            task: Double::DEF,
+            bound: Vec::new(),
+            bound_mask: 0,
+            item_stride: Some(8),
+            options,
+        };
+        let start = std::time::Instant::now();
+        let mut running = Running::start(pool.inner(), spec).expect("the job starts");
+        let (mut source, mut all) = (Numbers(0..n), Count(0));
+        while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again
+        {
+        }
+        assert_eq!(all.0, n);
+        start.elapsed()
+    };
+    for _ in 0..5 {
+        let t = go(1_000_000, Options::default());
+        println!("noop 1M: {t:?} {:.2e}/s", 1e6 / t.as_secs_f64());
+    }
+    for _ in 0..5 {
+        let t = go(200_000, Options { chunk_size: Some(1), ..Options::default() });
+        println!("chunk 1: {t:?} {:.2e}/s", 2e5 / t.as_secs_f64());
+    }
+    for _ in 0..3 {
+        let start = std::time::Instant::now();
+        for _ in 0..10000 {
+            go(1, Options::default());
+        }
+        println!("apply: {:?}", start.elapsed() / 10000);
+    }
+    for _ in 0..3 {
+        let mut ts: Vec<_> = (0..200)
+            .map(|_| {
+                std::thread::sleep(Duration::from_millis(1));
+                go(1, Options::default())
+            })
+            .collect();
+        ts.sort();
+        println!("apply asleep: {:?} p99 {:?}", ts[100], ts[197]);
+    }
 }

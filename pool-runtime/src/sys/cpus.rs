@@ -10,8 +10,13 @@ use std::sync::OnceLock;
 pub(crate) fn available() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
     *COUNT.get_or_init(|| {
-        let affinity = rustix::thread::sched_getaffinity(None).map_or(0, |set| set.count() as usize);
-        let affinity = if affinity == 0 { std::thread::available_parallelism().map_or(1, NonZero::get) } else { affinity };
+        let affinity =
+            rustix::thread::sched_getaffinity(None).map_or(0, |set| set.count() as usize);
+        let affinity = if affinity == 0 {
+            std::thread::available_parallelism().map_or(1, NonZero::get)
+        } else {
+            affinity
+        };
         quota().map_or(affinity, |quota| affinity.min(quota)).max(1)
     })
 }
@@ -30,7 +35,11 @@ fn quota_of(line: &str) -> Option<usize> {
     if !version2 && !controllers.split(',').any(|controller| controller == "cpu") {
         return None;
     }
-    let root = if version2 { "/sys/fs/cgroup".to_owned() } else { format!("/sys/fs/cgroup/{controllers}") };
+    let root = if version2 {
+        "/sys/fs/cgroup".to_owned()
+    } else {
+        format!("/sys/fs/cgroup/{controllers}")
+    };
     let mut directory = std::path::Path::new(&root).join(path);
     let mut least: Option<usize> = None;
     loop {
@@ -48,14 +57,20 @@ fn version2_quota(directory: &std::path::Path) -> Option<usize> {
 
 fn version1_quota(directory: &std::path::Path) -> Option<usize> {
     let read = |name| std::fs::read_to_string(directory.join(name)).ok();
-    parse_cpu_max(&format!("{} {}", read("cpu.cfs_quota_us")?.trim(), read("cpu.cfs_period_us")?.trim()))
+    parse_cpu_max(&format!(
+        "{} {}",
+        read("cpu.cfs_quota_us")?.trim(),
+        read("cpu.cfs_period_us")?.trim()
+    ))
 }
 
 /// `150000 100000` is one and a half CPUs, which counts as 2; `max 100000` and `-1 100000` are no quota.
 fn parse_cpu_max(text: &str) -> Option<usize> {
     let mut numbers = text.split_ascii_whitespace().map(str::parse::<i64>);
     let (quota, period) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
-    (quota > 0 && period > 0).then(|| usize::try_from(quota).ok()?.div_ceil(usize::try_from(period).ok()?).into()).flatten()
+    (quota > 0 && period > 0)
+        .then(|| usize::try_from(quota).ok()?.div_ceil(usize::try_from(period).ok()?).into())
+        .flatten()
 }
 
 #[cfg(test)]

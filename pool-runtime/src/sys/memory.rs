@@ -19,7 +19,8 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
     let file = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|_| rustix::fs::memfd_create(name, flags))
         .map_err(|error| Error::os("memfd_create", error))?;
-    rustix::fs::ftruncate(&file, len as u64).map_err(|error| Error::os("ftruncate of shared memory", error))?;
+    rustix::fs::ftruncate(&file, len as u64)
+        .map_err(|error| Error::os("ftruncate of shared memory", error))?;
     // A peer that could shrink the file would turn our next access into SIGBUS.
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)
         .map_err(|error| Error::os("sealing shared memory", error))?;
@@ -31,7 +32,8 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
 /// # Errors
 /// Kind `Io` on kernels before 5.1.
 pub(crate) fn forbid_new_writers(file: BorrowedFd<'_>) -> Result<(), Error> {
-    rustix::fs::fcntl_add_seals(file, SealFlags::FUTURE_WRITE).map_err(|error| Error::os("sealing shared memory", error))
+    rustix::fs::fcntl_add_seals(file, SealFlags::FUTURE_WRITE)
+        .map_err(|error| Error::os("sealing shared memory", error))
 }
 
 /// Asks for memory behind a part of the file now, so that running out is an error and not SIGBUS later.
@@ -74,10 +76,19 @@ impl Map {
         };
         // SAFETY: the kernel chooses the place, so no mapping that exists is touched.
         let base = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED | MapFlags::NORESERVE, file, 0)
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len,
+                protection,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+                file,
+                0,
+            )
         };
-        let base = base.map_err(|error| Error::os(&format!("mapping {len} bytes of shared memory"), error))?;
-        let base = NonNull::new(base.cast()).ok_or_else(|| Error::new(ErrorKind::Io, "mmap gave a null pointer"))?;
+        let base = base
+            .map_err(|error| Error::os(&format!("mapping {len} bytes of shared memory"), error))?;
+        let base = NonNull::new(base.cast())
+            .ok_or_else(|| Error::new(ErrorKind::Io, "mmap gave a null pointer"))?;
         Ok(Self { base, len })
     }
 
@@ -120,7 +131,8 @@ pub(crate) fn expect_filling(bytes: &mut [u8]) {
     let (first, last) = (from.next_multiple_of(HUGE), (from + bytes.len()) / HUGE * HUGE);
     if first < last {
         // SAFETY: the range lies within `bytes`, and the advice changes no contents.
-        let _ = unsafe { rustix::mm::madvise(first as *mut _, last - first, Advice::LinuxHugepage) };
+        let _ =
+            unsafe { rustix::mm::madvise(first as *mut _, last - first, Advice::LinuxHugepage) };
     }
 }
 
@@ -129,12 +141,15 @@ pub(crate) fn expect_filling(bytes: &mut [u8]) {
 /// # Errors
 /// Kind `Io` when descriptors have run out.
 pub(crate) fn duplicate(file: &OwnedFd) -> Result<OwnedFd, Error> {
-    rustix::io::fcntl_dupfd_cloexec(file.as_fd(), 3).map_err(|error| Error::os("duplicating a descriptor", error))
+    rustix::io::fcntl_dupfd_cloexec(file.as_fd(), 3)
+        .map_err(|error| Error::os("duplicating a descriptor", error))
 }
 
 /// Bytes of memory that this process may use: the machine's, or its cgroup's limit.
 pub(crate) fn total() -> usize {
     let machine = rustix::system::sysinfo().totalram as usize;
-    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|text| text.trim().parse().ok());
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max")
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
     limit.map_or(machine, |limit: usize| limit.min(machine))
 }

@@ -9,7 +9,11 @@ static SEEN: AtomicU64 = AtomicU64::new(u64::MAX);
 fn kills() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let events = std::fs::read_to_string(format!("/sys/fs/cgroup{}/memory.events", path.trim_end_matches('/'))).ok()?;
+    let events = std::fs::read_to_string(format!(
+        "/sys/fs/cgroup{}/memory.events",
+        path.trim_end_matches('/')
+    ))
+    .ok()?;
     events.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 

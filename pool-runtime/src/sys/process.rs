@@ -59,7 +59,10 @@ impl Child {
     pub(crate) fn stop(&self) {
         self.signal(Signal::STOP);
         for _ in 0..STOP_LOOKS {
-            let options = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+            let options = WaitIdOptions::STOPPED
+                | WaitIdOptions::EXITED
+                | WaitIdOptions::NOHANG
+                | WaitIdOptions::NOWAIT;
             match rustix::process::waitid(WaitId::PidFd(self.descriptor.as_fd()), options) {
                 Ok(None) => std::thread::sleep(STOP_PAUSE),
                 _ => return,
@@ -84,7 +87,9 @@ impl Child {
     }
 
     fn reap_with(&self, options: WaitIdOptions) -> Option<Ending> {
-        let status = rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(self.descriptor.as_fd()), options));
+        let status = rustix::io::retry_on_intr(|| {
+            rustix::process::waitid(WaitId::PidFd(self.descriptor.as_fd()), options)
+        });
         match status {
             Ok(None) => None,
             Ok(Some(status)) => Some(match (status.terminating_signal(), status.exit_status()) {

@@ -35,7 +35,8 @@ fn catch_overflow() {
     // SAFETY: the stack is leaked, so it outlives the process's use of it, and the handler is async-signal-safe.
     unsafe {
         let stack = Box::leak(vec![0_u8; SIZE].into_boxed_slice());
-        let alternate = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIZE };
+        let alternate =
+            libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: SIZE };
         libc::sigaltstack(&alternate, std::ptr::null_mut());
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = on_fault as *const () as usize;
@@ -67,7 +68,9 @@ extern "C" fn on_fault(_signal: i32, info: *mut libc::siginfo_t, context: *mut l
 #[cfg(target_arch = "x86_64")]
 unsafe fn stack_pointer(context: *mut libc::c_void) -> usize {
     // SAFETY: with SA_SIGINFO the third argument is a `ucontext_t`.
-    unsafe { (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] as usize }
+    unsafe {
+        (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs[libc::REG_RSP as usize] as usize
+    }
 }
 
 #[cfg(target_arch = "aarch64")]

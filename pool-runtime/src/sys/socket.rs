@@ -5,8 +5,8 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -36,11 +36,17 @@ impl Socket {
     pub(crate) fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
-        if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors))
+        {
             return Err(Error::new(ErrorKind::Io, "too many descriptors in one message"));
         }
         rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL)
+            rustix::net::sendmsg(
+                &self.0,
+                &[IoSlice::new(bytes)],
+                &mut ancillary,
+                SendFlags::NOSIGNAL,
+            )
         })
         .map(drop)
         .map_err(|error| lost("sendmsg", error))
@@ -58,14 +64,21 @@ impl Socket {
     ///
     /// # Errors
     /// As for [`Socket::receive`].
-    pub(crate) fn try_receive(&self, room: &mut [u8]) -> Result<Option<(usize, Vec<OwnedFd>)>, Error> {
+    pub(crate) fn try_receive(
+        &self,
+        room: &mut [u8],
+    ) -> Result<Option<(usize, Vec<OwnedFd>)>, Error> {
         match self.receive_with(room, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::Empty => Ok(None),
             other => other.map(Some),
         }
     }
 
-    fn receive_with(&self, room: &mut [u8], flags: RecvFlags) -> Result<(usize, Vec<OwnedFd>), Error> {
+    fn receive_with(
+        &self,
+        room: &mut [u8],
+        flags: RecvFlags,
+    ) -> Result<(usize, Vec<OwnedFd>), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let message = rustix::io::retry_on_intr(|| {
@@ -79,7 +92,10 @@ impl Socket {
             }
         }
         if message.bytes == 0 && descriptors.is_empty() {
-            return Err(Error::new(ErrorKind::Disconnected, "the other end of the socket is closed"));
+            return Err(Error::new(
+                ErrorKind::Disconnected,
+                "the other end of the socket is closed",
+            ));
         }
         if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
             return Err(Error::new(ErrorKind::Disconnected, "a message did not arrive whole"));
@@ -91,7 +107,9 @@ impl Socket {
 fn lost(doing: &str, error: rustix::io::Errno) -> Error {
     use rustix::io::Errno;
     match error {
-        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => Error::new(ErrorKind::Disconnected, "the other end of the socket is closed"),
+        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => {
+            Error::new(ErrorKind::Disconnected, "the other end of the socket is closed")
+        }
         Errno::AGAIN => Error::new(ErrorKind::Empty, "no message is there"),
         error => Error::os(doing, error),
     }

@@ -36,7 +36,8 @@ pub(crate) struct Start<'a> {
 /// Kind `Spawn`, with what the system said.
 pub(crate) fn spawn(start: &Start<'_>, socket: &OwnedFd) -> Result<Child, Error> {
     // Above every number that a file action writes to.
-    let socket = rustix::io::fcntl_dupfd_cloexec(socket, CHILD_SOCKET + 1).map_err(|error| failed(&error))?;
+    let socket = rustix::io::fcntl_dupfd_cloexec(socket, CHILD_SOCKET + 1)
+        .map_err(|error| failed(&error))?;
     let own = Path::new("/proc/self/exe");
     let first = spawn_file(start, start.executable.unwrap_or(own), &socket);
     match (first, start.executable) {
@@ -72,7 +73,14 @@ fn spawn_file(start: &Start<'_>, file: &Path, socket: &OwnedFd) -> Result<Pid, i
     let mut pid = 0;
     // SAFETY: every pointer is to a live, null-terminated string or list of them.
     let code = unsafe {
-        libc::posix_spawn(&mut pid, path.as_ptr(), &actions.0, ptr::null(), arguments.as_ptr(), variables.as_ptr())
+        libc::posix_spawn(
+            &mut pid,
+            path.as_ptr(),
+            &actions.0,
+            ptr::null(),
+            arguments.as_ptr(),
+            variables.as_ptr(),
+        )
     };
     match (code, Pid::from_raw(pid)) {
         (0, Some(pid)) => Ok(pid),
@@ -96,8 +104,18 @@ impl Actions {
         unsafe {
             check(libc::posix_spawn_file_actions_init(actions.as_mut_ptr()))?;
             let mut actions = Self(actions.assume_init());
-            check(libc::posix_spawn_file_actions_addopen(&mut actions.0, 0, c"/dev/null".as_ptr(), libc::O_RDONLY, 0))?;
-            check(libc::posix_spawn_file_actions_adddup2(&mut actions.0, socket.as_raw_fd(), CHILD_SOCKET))?;
+            check(libc::posix_spawn_file_actions_addopen(
+                &mut actions.0,
+                0,
+                c"/dev/null".as_ptr(),
+                libc::O_RDONLY,
+                0,
+            ))?;
+            check(libc::posix_spawn_file_actions_adddup2(
+                &mut actions.0,
+                socket.as_raw_fd(),
+                CHILD_SOCKET,
+            ))?;
             Ok(actions)
         }
     }

@@ -22,8 +22,10 @@ impl Watch {
     /// # Errors
     /// Kind `Io` when descriptors have run out.
     pub(crate) fn new() -> Result<Self, Error> {
-        let set = epoll::create(CreateFlags::CLOEXEC).map_err(|error| Error::os("epoll_create", error))?;
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|error| Error::os("eventfd", error))?;
+        let set = epoll::create(CreateFlags::CLOEXEC)
+            .map_err(|error| Error::os("epoll_create", error))?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .map_err(|error| Error::os("eventfd", error))?;
         let watch = Self { set, bell };
         watch.add_keyed(watch.bell.as_fd(), BELL)?;
         Ok(watch)
@@ -58,7 +60,9 @@ impl Watch {
         ready.clear();
         let mut events = [const { std::mem::MaybeUninit::uninit() }; 64];
         let limit = limit.and_then(|limit| limit.try_into().ok());
-        let Ok((events, _)) = epoll::wait(&self.set, &mut events[..], limit.as_ref()) else { return };
+        let Ok((events, _)) = epoll::wait(&self.set, &mut events[..], limit.as_ref()) else {
+            return;
+        };
         for event in events.iter() {
             match event.data.u64() {
                 BELL => drop(rustix::io::read(&self.bell, &mut [0_u8; 8])),

@@ -1,0 +1,101 @@
+//! Any other value, through serde: bincode writes, `decoder` reads.
+//!
+//! The layout is bincode's `legacy()`: integers of fixed width, little endian, no names. bincode's own decoder is not used,
+//! because it allocates what a length claims before it looks whether there are as many bytes.
+
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::cursor::{In, Out, Stop};
+use super::decoder::Decoder;
+use super::level::{Codec, Level, SERDE};
+use crate::error::{Error, ErrorKind};
+
+impl<T: Serialize + DeserializeOwned> Codec<T> for Level<SERDE> {
+    const STRIDE: Option<usize> = None;
+
+    #[inline]
+    fn encode(value: &T, out: &mut Out<'_>) -> Result<(), Stop> {
+        encode(value, out)
+    }
+
+    fn size(value: &T) -> Result<usize, Error> {
+        size(value)
+    }
+
+    #[inline]
+    fn decode(input: &mut In<'_>) -> Result<T, Error> {
+        decode(input)
+    }
+}
+
+/// Writes any value that serde knows.
+///
+/// # Errors
+/// As for [`Codec::encode`].
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Out<'_>) -> Result<(), Stop> {
+    let mut room = Room { out, full: false };
+    let result = bincode::serde::encode_into_writer(value, &mut room, bincode::config::legacy());
+    // A value may turn our error into its own words, so the flag decides.
+    if room.full { Err(Stop::Full) } else { result.map_err(|error| Stop::Failed(refused(&error))) }
+}
+
+/// How many bytes [`encode`] writes.
+///
+/// # Errors
+/// Kind `Encode` when the value says no.
+pub(crate) fn size<T: Serialize + ?Sized>(value: &T) -> Result<usize, Error> {
+    let mut count = Count(0);
+    let result = bincode::serde::encode_into_writer(value, &mut count, bincode::config::legacy());
+    result.map_err(|error| refused(&error))?;
+    Ok(count.0)
+}
+
+/// Reads what [`encode`] wrote.
+///
+/// # Errors
+/// Kind `Decode` for any other bytes.
+pub(crate) fn decode<T: DeserializeOwned>(input: &mut In<'_>) -> Result<T, Error> {
+    T::deserialize(&mut Decoder::new(input)).map_err(Error::from)
+}
+
+struct Room<'a, 'b> {
+    out: &'a mut Out<'b>,
+    full: bool,
+}
+
+impl Writer for Room<'_, '_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.out.write(bytes).map_err(|_| {
+            self.full = true;
+            EncodeError::UnexpectedEnd
+        })
+    }
+}
+
+struct Count(usize);
+
+impl Writer for Count {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0 += bytes.len();
+        Ok(())
+    }
+}
+
+#[cold]
+fn refused(error: &EncodeError) -> Error {
+    let detail = match error {
+        EncodeError::Serde(_) => {
+            "it has a part of unknown length, as with `serde(flatten)`; `Json<T>` carries it"
+                .to_owned()
+        }
+        EncodeError::OtherString(text) => text.clone(),
+        EncodeError::Other(text) => (*text).to_owned(),
+        other => other.to_string(),
+    };
+    Error::new(ErrorKind::Encode, detail)
+}

@@ -1,0 +1,187 @@
+//! Jobs that go on without their caller: what the `_async` forms come to.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::Inner;
+use super::typed::{Asked, progress};
+use crate::async_result::{AsyncResult, Callbacks, Completion, Shared};
+use crate::codec::{ALIGN, Codec, In, Out, align_up};
+use crate::collect::{Collected, Gather};
+use crate::error::Error;
+use crate::imap::Single;
+use crate::job::{Finish, JobSpec, Sink, Source};
+use crate::payload::Payload;
+use crate::progress::Progress;
+use crate::task::{Bound, Caught, Fill, Holes, ItemSource, Items, Plain, Task, stopped};
+
+/// A job that is about to go on by itself, and will give an `R`: an `_async` form before its `start`.
+pub struct Later<T, R> {
+    inner: Result<Arc<Inner>, Error>,
+    spec: Result<JobSpec, Error>,
+    source: Box<dyn Source + Send>,
+    progress: Progress,
+    callbacks: Callbacks<R>,
+    finish: fn(Completion<R>, Progress) -> Box<dyn Finish>,
+    copy: fn(&R) -> Result<R, Error>,
+    task: PhantomData<fn() -> T>,
+}
+
+/// `par_map_async!` and `par_starmap_async!`.
+#[must_use]
+pub fn map_async<T, H, I>(
+    bound: Bound<T>,
+    _: Holes<H>,
+    items: I,
+    asked: Asked<'_>,
+) -> Later<T, Vec<T::Output>>
+where
+    T: Task<Output: Send>,
+    <T::Level as Gather<T::Output>>::Store: Send,
+    I: IntoIterator<IntoIter: Send + 'static, Item: Send>,
+    H: Fill<T::Params, I::Item, Items> + 'static,
+{
+    let finish = |completion, progress| -> Box<dyn Finish> {
+        Box::new(Ending { sink: Collected::<T>::new(None, progress), completion })
+    };
+    later::<T, H, Items, I, _>(bound, items, asked, finish, copy_all::<T>)
+}
+
+/// `par_apply_async!`.
+#[must_use]
+pub fn apply_async<T, H, A>(
+    bound: Bound<T>,
+    _: Holes<H>,
+    args: A,
+    asked: Asked<'_>,
+) -> Later<T, T::Output>
+where
+    T: Task<Output: Send>,
+    A: Send + 'static,
+    H: Fill<T::Params, A, Plain> + 'static,
+{
+    let finish = |completion, _| -> Box<dyn Finish> {
+        Box::new(Ending { sink: Single::<T>::new(), completion })
+    };
+    later::<T, H, Plain, _, _>(bound, std::iter::once(args), asked, finish, copy::<T>)
+}
+
+fn later<T, H, M, I, R>(
+    bound: Bound<T>,
+    items: I,
+    asked: Asked<'_>,
+    finish: fn(Completion<R>, Progress) -> Box<dyn Finish>,
+    copy: fn(&R) -> Result<R, Error>,
+) -> Later<T, R>
+where
+    T: Task,
+    M: 'static,
+    I: IntoIterator<IntoIter: Send + 'static, Item: Send>,
+    H: Fill<T::Params, I::Item, M> + 'static,
+{
+    let inner = asked.inner().cloned();
+    let source = ItemSource::<T::Params, H, M, _>::new(items.into_iter());
+    let progress = progress(&asked.options, &source);
+    let spec = bound.spec(H::STRIDE, asked.options);
+    let source = Box::new(Caught::new(source));
+    Later {
+        inner,
+        spec,
+        source,
+        progress,
+        callbacks: Callbacks::default(),
+        finish,
+        copy,
+        task: PhantomData,
+    }
+}
+
+impl<T, R: Send + 'static> Later<T, R> {
+    /// `callback = ..`: called with the result, unless the work fails.
+    #[must_use]
+    pub fn callback<F: FnOnce(R) + Send + 'static>(mut self, callback: F) -> Self {
+        self.callbacks.done = Some(Box::new(callback));
+        self
+    }
+
+    /// `error_callback = ..`: called with the error when the work fails.
+    #[must_use]
+    pub fn error_callback<F: FnOnce(Error) + Send + 'static>(mut self, callback: F) -> Self {
+        self.callbacks.failed = Some(Box::new(callback));
+        self
+    }
+
+    /// Starts the job.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn start(self) -> Result<AsyncResult<R>, Error> {
+        let shared = Shared::new();
+        let completion =
+            Completion { shared: Arc::clone(&shared), callbacks: self.callbacks, copy: self.copy };
+        let job = self.inner?.submit(
+            self.spec?,
+            self.source,
+            (self.finish)(completion, self.progress),
+        )?;
+        Ok(AsyncResult::new(shared, job))
+    }
+}
+
+/// A sink, and where its result goes.
+struct Ending<S, R> {
+    sink: S,
+    completion: Completion<R>,
+}
+
+impl<S: Sink, R> Sink for Ending<S, R> {
+    fn results(&mut self, first: u64, count: usize, payload: &Payload<'_>) {
+        self.sink.results(first, count, payload);
+    }
+
+    fn failed(&mut self, index: u64, error: Error) {
+        self.sink.failed(index, error);
+    }
+}
+
+impl<T: Task<Output: Send>> Finish for Ending<Collected<T>, Vec<T::Output>>
+where
+    <T::Level as Gather<T::Output>>::Store: Send,
+{
+    fn is_settled(&self) -> bool {
+        self.sink.has_failed()
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), Error>) {
+        self.completion.complete(self.sink.finish(result));
+    }
+}
+
+impl<T: Task<Output: Send>> Finish for Ending<Single<T>, T::Output> {
+    fn is_settled(&self) -> bool {
+        self.sink.has_ended()
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), Error>) {
+        self.completion.complete(self.sink.finish(result));
+    }
+}
+
+/// A second value of the same meaning, by way of its bytes: not every result can be cloned, but every result travels.
+fn copy<T: Task>(value: &T::Output) -> Result<T::Output, Error> {
+    let mut room = vec![0; ALIGN + align_up(<T::Level as Codec<T::Output>>::size(value)?)];
+    let mut out = Out::new(&mut room);
+    <T::Level as Codec<T::Output>>::encode(value, &mut out).map_err(stopped)?;
+    <T::Level as Codec<T::Output>>::decode(&mut In::new(out.written()))
+}
+
+fn copy_all<T: Task>(values: &Vec<T::Output>) -> Result<Vec<T::Output>, Error> {
+    values.iter().map(copy::<T>).collect()
+}
+
+impl<T, R> fmt::Debug for Later<T, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Later").field("spec", &self.spec).finish_non_exhaustive()
+    }
+}

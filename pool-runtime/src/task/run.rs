@@ -1,0 +1,97 @@
+//! Runs some items of a task, in whatever process: bytes to arguments, the function, its result to bytes.
+
+use std::any::Any;
+use std::cell::RefCell;
+
+use super::params::Params;
+use super::{Task, params};
+use crate::batch::Batch;
+use crate::codec::{Codec, In};
+use crate::error::Error;
+use crate::unwind;
+
+type Kept<T> = <<T as Task>::Params as Params>::Kept;
+type Places<'a, T> = <<T as Task>::Params as Params>::Places<'a>;
+
+thread_local! {
+    /// The bound arguments of the job that this thread ran last, decoded.
+    static KEPT: RefCell<Option<(u64, Box<dyn Any>)>> = const { RefCell::new(None) };
+}
+
+/// Runs `batch`; the registry holds this for each task.
+pub fn run<T: Task>(batch: &mut Batch<'_>) {
+    let mask = batch.bound_mask();
+    let prepared = prepare::<T>(batch);
+    match prepared {
+        Ok((places, kept)) => {
+            // With nothing bound, the usual case, the compiler sees a loop that does not ask for each parameter where it is.
+            if mask == 0 {
+                batch.each::<_, T::Level>(|item| call::<T>(0, item, &places, &kept));
+            } else {
+                batch.each::<_, T::Level>(|item| call::<T>(mask, item, &places, &kept));
+            }
+            put_back(mask, batch.job(), kept);
+        }
+        Err(error) => batch.fail_all(&error),
+    }
+}
+
+#[inline(always)]
+fn call<T: Task>(
+    mask: u32,
+    mut item: In<'_>,
+    places: &Places<'_, T>,
+    kept: &Kept<T>,
+) -> Result<T::Output, Error> {
+    let held = T::Params::read(mask, &mut item)?;
+    let mut held = params::whole(held, item)?;
+    Ok(T::call(T::Params::lend(&mut held, places, kept)?))
+}
+
+/// Finds the bound arguments, and decodes those that are decoded once per job.
+fn prepare<'a, T: Task>(batch: &Batch<'a>) -> Result<(Places<'a, T>, Box<Kept<T>>), Error> {
+    let (mask, mut bound) = (batch.bound_mask(), batch.bound());
+    let places = T::Params::places(mask, &mut bound)?;
+    if let Some(kept) = take_kept(mask, batch.job()) {
+        return Ok((places, kept));
+    }
+    // What a user's `Deserialize` does is no more to be trusted than the task itself.
+    let kept = unwind::catch(|| T::Params::keep(mask, &places)).map_err(Error::panicked)??;
+    Ok((places, Box::new(kept)))
+}
+
+/// Takes what is kept of this job out of its place, so that a task that runs a pool of its own in this thread finds the
+/// place empty. What belongs to another job is dropped.
+fn take_kept<K: 'static>(mask: u32, job: u64) -> Option<Box<K>> {
+    if mask == 0 {
+        return None;
+    }
+    let (of, kept) = KEPT.take()?;
+    if of != job {
+        discard(kept);
+        return None;
+    }
+    kept.downcast().ok()
+}
+
+fn put_back<K: 'static>(mask: u32, job: u64, kept: Box<K>) {
+    if mask != 0
+        && let Some((_, other)) = KEPT.replace(Some((job, kept)))
+    {
+        discard(other);
+    }
+}
+
+/// Drops values whose own drop may panic.
+fn discard(kept: Box<dyn Any>) {
+    let _ = unwind::catch(|| drop(kept));
+}
+
+/// When the encoded result of `T` is a failure, what it says.
+pub fn failure<T: Task>(bytes: &[u8], text: fn(&T::Output) -> Option<String>) -> Option<String> {
+    let mut input = In::new(bytes);
+    match <T::Level as Codec<T::Output>>::decode(&mut input) {
+        Ok(output) => text(&output),
+        Err(error) => Some(error.to_string()),
+    }
+}
