@@ -10,7 +10,7 @@ mod level;
 pub(crate) mod message;
 mod plain;
 pub(crate) mod slice;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use cursor::align_up;
 pub use cursor::{ALIGN, In, Out, Stop};

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, ErrorKind};
 use crate::sys::stream::Place;
 
@@ -18,7 +20,7 @@ use crate::sys::stream::Place;
 /// assert!(matches!("\0my-name".to_addresses()?[0], Address::Abstract(_)));
 /// # Ok::<(), pool_runtime::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Address {
     /// A host and a port; port 0 lets the system choose one.

@@ -52,7 +52,10 @@ impl Client {
 }
 
 /// Connects to the first of the addresses where somebody listens.
-fn connect_first(addresses: &[Address], until: Instant) -> Result<ByteConnection, Error> {
+///
+/// # Errors
+/// What the last one said.
+pub(crate) fn connect_first(addresses: &[Address], until: Instant) -> Result<ByteConnection, Error> {
     let mut failed = Error::new(ErrorKind::InvalidInput, "no address");
     for address in addresses {
         match Stream::connect(&address.place(), until) {

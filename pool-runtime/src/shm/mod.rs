@@ -1,3 +1,4 @@
 //! Memory that all processes of a tree share.
 
+pub(crate) mod mailbox;
 pub(crate) mod tree;

@@ -1,5 +1,7 @@
 //! Stream sockets that never block by themselves: whoever waits for one says how long.
 
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -9,8 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType,
-    sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -114,6 +116,8 @@ impl Listening {
 #[derive(Debug)]
 pub(crate) struct Stream(OwnedFd);
 
+/// After so long a silence over TCP the peer's machine is asked whether it is still there; the system's own choice is hours.
+const QUIET: Duration = Duration::from_secs(30);
 /// How often a Unix socket whose queue is full is tried again.
 const AGAIN: Duration = Duration::from_millis(1);
 
@@ -160,6 +164,8 @@ impl Stream {
     fn tuned(socket: OwnedFd) -> Self {
         let _ = sockopt::set_tcp_nodelay(&socket, true);
         let _ = sockopt::set_socket_keepalive(&socket, true);
+        let _ = sockopt::set_tcp_keepidle(&socket, QUIET);
+        let _ = sockopt::set_tcp_keepintvl(&socket, QUIET / 3);
         Self(socket)
     }
 
@@ -218,6 +224,38 @@ impl Stream {
                 Err(_) => return true,
             }
         }
+    }
+
+    /// Sends a descriptor, with one byte that carries it. Only over a Unix socket.
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the peer is gone, `Io` for anything else.
+    pub(crate) fn send_descriptor(&self, descriptor: BorrowedFd<'_>) -> Result<(), Error> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(std::slice::from_ref(&descriptor)));
+        rustix::net::sendmsg(&self.0, &[IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)
+            .map(drop)
+            .map_err(|error| lost("sendmsg", error))
+    }
+
+    /// Waits for what [`send_descriptor`](Self::send_descriptor) sends.
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the peer is gone or sent something else, `TimedOut`, `Io` for anything else.
+    pub(crate) fn receive_descriptor(&self, until: Instant) -> Result<OwnedFd, Error> {
+        if !self.wait(PollFlags::IN, Some(until)) {
+            return Err(Error::new(ErrorKind::TimedOut, "no descriptor came"));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
+            .map_err(|error| lost("recvmsg", error))?;
+        let rights = ancillary.drain().find_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
+            _ => None,
+        });
+        rights.ok_or_else(gone)
     }
 
     /// Ends the conversation both ways: whoever waits on either side finds its end.
