@@ -248,6 +248,12 @@ pub(crate) struct Callbacks<T> {
     pub(crate) failed: Option<Callback<Error>>,
 }
 
+impl<T> Callbacks<T> {
+    pub(crate) fn any(&self) -> bool {
+        self.done.is_some() || self.failed.is_some()
+    }
+}
+
 impl<T> Default for Callbacks<T> {
     fn default() -> Self {
         Self { done: None, failed: None }

@@ -142,7 +142,7 @@ impl<'a> Batch<'a> {
             let (room, progress) = match found {
                 Ok(found) => found,
                 Err(error) => {
-                    kept = None;
+                    discard(kept.take());
                     self.host.fail(next, error);
                     next += 1;
                     continue;
@@ -151,6 +151,7 @@ impl<'a> Batch<'a> {
             let first = next;
             let mut reached = Reached { item: first, written: 0 };
             let work = Work { items: self.items, range: first..end, room, progress };
+            let had = kept.is_some();
             let waiting = kept.take();
             let caught = unwind::catch(|| work.go::<R, L>(waiting, &mut reached, &mut call));
             next = reached.item;
@@ -159,6 +160,12 @@ impl<'a> Batch<'a> {
             }
             match caught {
                 Ok(Pause::Done) => {}
+                Ok(Pause::Full(result)) if had && next == first => {
+                    // It had the room that it asked for; to ask again might never end.
+                    discard(Some(result));
+                    self.host.fail(next, grown());
+                    next += 1;
+                }
                 Ok(Pause::Full(result)) => kept = Some(result),
                 Ok(Pause::Failed(error)) => {
                     self.host.fail(next, error);
@@ -171,6 +178,17 @@ impl<'a> Batch<'a> {
             }
         }
     }
+}
+
+#[cold]
+fn grown() -> Error {
+    Error::new(ErrorKind::Encode, "a result was larger than it had said")
+}
+
+/// Drops a result whose own drop may panic; what it failed with is known already.
+#[cold]
+fn discard<R>(result: Option<R>) {
+    let _ = unwind::catch(|| drop(result));
 }
 
 /// The inner loop of a batch, over what finds room.

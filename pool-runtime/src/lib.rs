@@ -17,9 +17,11 @@ mod elapsed;
 mod error;
 mod imap;
 mod job;
+mod macros;
 mod message;
 mod net;
 mod payload;
+mod placed;
 mod pool;
 mod progress;
 mod registry;
@@ -42,14 +44,13 @@ pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
 pub use net::{Address, ByteConnection, Client, Listener, ToAddress};
-pub use pool::{Builder, Pool, Stats};
-pub use task::{Call, PartialCall, Task};
-pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
-
-pub use pool_macros::{
+pub use macros::{
     elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
     par_starmap, par_starmap_async, pool_task, task,
 };
+pub use pool::{Builder, Pool, Stats};
+pub use task::{Call, PartialCall, Task};
+pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 
 /// All that a program with a pool needs: `use pool_runtime::prelude::*;`.
 pub mod prelude {

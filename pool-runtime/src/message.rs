@@ -107,17 +107,33 @@ pub(crate) fn send(
     socket.send(&[IN_FILE], &descriptors)
 }
 
-/// Waits for one message.
+/// All of a file of ours, unless it is longer than `longest`. Another kind of file might never end, or keep us waiting.
+fn contents(file: OwnedFd, longest: usize) -> Result<Vec<u8>, Error> {
+    let len = memory::len(file.as_fd())?;
+    if len > longest {
+        return Err(Error::new(ErrorKind::Decode, format!("a message of {len} bytes is too long")));
+    }
+    let (mut file, mut bytes) = (File::from(file), Vec::new());
+    file.rewind()
+        .and_then(|()| file.take(len as u64).read_to_end(&mut bytes))
+        .map_err(|error| Error::os("reading a message", error))?;
+    Ok(bytes)
+}
+
+/// Waits for one message, of a parent, who is believed.
 ///
 /// # Errors
 /// Kind `Disconnected` when the other side is gone, `Decode` when it does not speak like us.
 pub(crate) fn receive<T: DeserializeOwned>(socket: &Socket) -> Result<(T, Vec<OwnedFd>), Error> {
     let mut room = vec![0; INLINE];
     let (len, descriptors) = socket.receive(&mut room)?;
-    decode(&room[..len], descriptors)
+    decode(&room[..len], descriptors, usize::MAX)
 }
 
-/// As [`receive`]; `None` when there is no message.
+/// The longest message of a child.
+const FROM_CHILD: usize = 16 << 20;
+
+/// Takes a child's message; `None` when there is none.
 ///
 /// # Errors
 /// As for [`receive`].
@@ -126,22 +142,19 @@ pub(crate) fn try_receive<T: DeserializeOwned>(
 ) -> Result<Option<(T, Vec<OwnedFd>)>, Error> {
     let mut room = vec![0; INLINE];
     let Some((len, descriptors)) = socket.try_receive(&mut room)? else { return Ok(None) };
-    decode(&room[..len], descriptors).map(Some)
+    decode(&room[..len], descriptors, FROM_CHILD).map(Some)
 }
 
 fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     mut descriptors: Vec<OwnedFd>,
+    longest: usize,
 ) -> Result<(T, Vec<OwnedFd>), Error> {
     let bad = || Error::new(ErrorKind::Decode, "a message of an unknown form");
     match bytes.split_first() {
         Some((&HERE, bytes)) => Ok((codec::message::decode(bytes)?, descriptors)),
         Some((&IN_FILE, [])) => {
-            let mut file = File::from(descriptors.pop().ok_or_else(bad)?);
-            let mut bytes = Vec::new();
-            file.rewind()
-                .and_then(|()| file.read_to_end(&mut bytes))
-                .map_err(|error| Error::os("reading a message", error))?;
+            let bytes = contents(descriptors.pop().ok_or_else(bad)?, longest)?;
             Ok((codec::message::decode(bytes.get(1..).ok_or_else(bad)?)?, descriptors))
         }
         _ => Err(bad()),

@@ -27,3 +27,6 @@ pub use crate::{__level as level_of, __outcome as outcome_of};
 
 /// Asks whether `T` can travel; `V` is what its level says.
 pub fn sendable<T: Sendable<V> + ?Sized, V>() {}
+
+/// Given a closure where a function pointer `F` is wanted, for the sake of the name that a refusal shows.
+pub fn a_value_from_outside_goes_in_by_partial_application<F>(_: F) {}

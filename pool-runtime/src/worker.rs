@@ -20,8 +20,10 @@ use crate::error::{Error, ErrorKind};
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
 use crate::sys::memory::{Access, Map};
+use crate::sys::process::private_memory;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
+use crate::unwind;
 
 /// The whole life of a worker.
 pub(crate) fn main(
@@ -50,6 +52,8 @@ struct Worker {
     pace: Pace,
     task: Option<(u64, &'static TaskDef)>,
     items_left: u64,
+    /// Bytes of private memory that it may keep after an item.
+    may_keep: Option<usize>,
 }
 
 impl Worker {
@@ -76,6 +80,7 @@ impl Worker {
             pace: Pace::new(),
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
+            may_keep: None,
         })
     }
 
@@ -90,6 +95,7 @@ impl Worker {
             return fail(socket, error.with_kind(ErrorKind::Initializer));
         }
         let _ = std::io::stdout().flush();
+        self.may_keep = hello.memory_limit.and_then(may_keep);
         self.cell().phase.store(phase::IDLE, Release);
         self.serve();
         self.cell().phase.store(phase::LEAVING, Release);
@@ -119,11 +125,11 @@ impl Worker {
         let (head, cell) = (&self.control.head, self.cell());
         let ready = || sleep::worth_waking(self.control);
         let free = crate::sys::cpus::available() as u32;
-        let alone = head.spinners.fetch_add(1, Relaxed) + 1 < free;
         cell.counted.store(SPINNING, Release);
+        let alone = head.start_spinning() < free;
         let found = alone && patience.look(ready);
+        head.stop_spinning();
         cell.counted.store(0, Release);
-        head.spinners.fetch_sub(1, Relaxed);
         if !found {
             head.worker_bed().sleep(
                 None,
@@ -149,16 +155,24 @@ impl Worker {
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
         let count = taken.items.len() as u32;
         self.items_left -= u64::from(count);
-        if taken.about.chunk == 0 {
+        if taken.about.chunk == 0 || self.may_keep.is_some() {
             let start = Instant::now();
             self.run(&taken);
-            self.pace.saw(taken.about.job, count, start.elapsed());
+            let took = start.elapsed();
+            self.pace.saw(taken.about.job, count, took);
+            if took > WORTH_A_LOOK && self.keeps_too_much() {
+                self.items_left = 0;
+            }
         } else {
             self.run(&taken);
         }
         self.cell().phase.store(phase::IDLE, Release);
         let _ = std::io::stdout().flush();
         true
+    }
+
+    fn keeps_too_much(&self) -> bool {
+        self.may_keep.is_some_and(|most| own_memory().is_some_and(|used| used > most))
     }
 
     fn run(&mut self, taken: &Taken) {
@@ -307,8 +321,22 @@ impl Pace {
     }
 }
 
+/// To look at its own memory takes a worker about 10 µs: not worth it after a chunk that took less than this.
+const WORTH_A_LOOK: Duration = Duration::from_micros(100);
+
+/// With what it has now, before its first item, and half of what is left to it.
+fn may_keep(limit: usize) -> Option<usize> {
+    own_memory().map(|used| used + limit.saturating_sub(used) / 2)
+}
+
+fn own_memory() -> Option<usize> {
+    private_memory(std::process::id())
+}
+
 /// Runs a call whose result nobody wants; a failure of any kind is an error.
 pub(crate) fn run_call(call: &EncodedCall) -> Result<(), Error> {
     let task = registry::find(TaskId(call.task))?;
-    crate::pool::run_once(task, &call.arguments).map(drop)
+    // Its result is decoded too, by code of the user's.
+    unwind::catch(|| crate::pool::run_once(task, &call.arguments).map(drop))
+        .unwrap_or_else(|panic| Err(Error::panicked(panic)))
 }

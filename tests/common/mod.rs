@@ -3,6 +3,6 @@
 use pool_runtime::Pool;
 
 /// A pool for a test.
-pub fn pool() -> Pool {
+pub(crate) fn pool() -> Pool {
     Pool::builder().in_process().build().expect("a pool without workers needs nothing")
 }

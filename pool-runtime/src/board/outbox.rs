@@ -278,6 +278,8 @@ fn round_up(need: usize) -> Option<usize> {
 pub(crate) struct Reader {
     map: Map,
     taken: u64,
+    /// The worker has posted what cannot be: nothing more is read.
+    distrusted: bool,
 }
 
 /// What a post says. Nothing in it has been checked.
@@ -292,13 +294,24 @@ pub(crate) struct Posted {
 
 impl Reader {
     pub(crate) fn new(map: Map) -> Self {
-        Self { map, taken: 0 }
+        Self { map, taken: 0, distrusted: false }
+    }
+
+    /// Whether all that was posted could be; a count that no worker can reach is not one that is read up to.
+    pub(crate) fn is_sane(&self) -> bool {
+        let posted = super::outbox(&self.map).posted.load(Relaxed);
+        !self.distrusted && posted.wrapping_sub(self.taken) <= POSTS as u64
+    }
+
+    /// Reads nothing more.
+    pub(crate) fn distrust(&mut self) {
+        self.distrusted = true;
     }
 
     /// Whether there is a post that was not taken.
     #[inline]
     pub(crate) fn has_post(&self) -> bool {
-        super::outbox(&self.map).posted.load(Relaxed) != self.taken
+        !self.distrusted && super::outbox(&self.map).posted.load(Relaxed) != self.taken
     }
 
     /// The oldest post that was not taken.

@@ -10,6 +10,8 @@ mod level;
 pub(crate) mod message;
 mod plain;
 pub(crate) mod slice;
+#[cfg(test)]
+mod tests;
 pub(crate) mod values;
 
 pub(crate) use cursor::align_up;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::desk::Desk;
+use super::feeding::Feeding;
 use super::seat::Seat;
 use super::{Engine, Inner, Pool};
 use crate::board::ControlMap;
@@ -221,6 +222,7 @@ impl Engine {
             desk: Mutex::new(desk),
             changed: Condvar::new(),
             background: Background::default(),
+            feeding: Feeding::default(),
             ward: OnceLock::new(),
             jobs: AtomicU64::new(1),
         });

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
+use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source, Tally};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
@@ -43,9 +43,9 @@ impl Inline {
         let mut need = 0;
         loop {
             let room = self.room.at_least(need);
-            let mut ends = Vec::new();
-            let mut writer =
-                ItemWriter::new(room, self.spec.item_stride.is_none().then_some(&mut ends), 0);
+            let (mut ends, word) = ([0], AtomicU32::new(0));
+            let table = self.spec.item_stride.is_none().then_some(&mut ends[..]);
+            let mut writer = ItemWriter::new(room, table, 0, Tally { before: 0, word: &word });
             let filled = source.fill(&mut writer, 1);
             if writer.count() == 1 {
                 let len = writer.len();

@@ -43,7 +43,7 @@ where
     H: Fill<T::Params, I::Item, Items> + 'static,
 {
     let finish = |completion, progress| -> Box<dyn Finish> {
-        Box::new(Ending { sink: Collected::<T>::new(None, progress), completion })
+        Box::new(Ending { sink: Collected::<T>::new(progress, 0), completion })
     };
     later::<T, H, Items, I, _>(bound, items, asked, finish, copy_all::<T>)
 }
@@ -153,6 +153,10 @@ where
         self.sink.has_failed()
     }
 
+    fn calls_back(&self) -> bool {
+        self.completion.callbacks.any()
+    }
+
     fn finish(self: Box<Self>, result: Result<(), Error>) {
         self.completion.complete(self.sink.finish(result));
     }
@@ -161,6 +165,10 @@ where
 impl<T: Task<Output: Send>> Finish for Ending<Single<T>, T::Output> {
     fn is_settled(&self) -> bool {
         self.sink.has_ended()
+    }
+
+    fn calls_back(&self) -> bool {
+        self.completion.callbacks.any()
     }
 
     fn finish(self: Box<Self>, result: Result<(), Error>) {

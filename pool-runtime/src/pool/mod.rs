@@ -9,6 +9,7 @@ mod builder;
 mod death;
 mod desk;
 mod drain;
+mod feeding;
 mod guard;
 mod inline;
 pub(crate) mod later;
@@ -33,6 +34,7 @@ pub use life::{Pool, Stats};
 pub(crate) use running::{Running, Turn};
 
 use crate::board::ControlMap;
+use crate::board::claim;
 use crate::board::input::Input;
 use crate::error::{Error, ErrorKind};
 use crate::job::Options;
@@ -41,6 +43,7 @@ use crate::supervisor::{self, Ward};
 use background::Background;
 use builder::Config;
 use desk::Desk;
+use feeding::Feeding;
 
 /// What a pool and its jobs share.
 #[derive(Debug)]
@@ -67,6 +70,9 @@ impl Inner {
     }
 }
 
+/// After so long without any news the supervisor looks whether something stands still.
+const LONG: Duration = Duration::from_millis(100);
+
 /// A pool with workers.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -80,6 +86,8 @@ pub(crate) struct Engine {
     /// Goes with `desk`: a worker has ended, or a job.
     pub(crate) changed: Condvar,
     pub(crate) background: Background,
+    /// Callers that are inside of their input.
+    pub(crate) feeding: Feeding,
     /// Its number with the supervisor.
     pub(crate) ward: OnceLock<u32>,
     jobs: AtomicU64,
@@ -98,6 +106,24 @@ impl Engine {
     pub(crate) fn nudge(&self) {
         if let Ok(supervisor) = supervisor::get() {
             supervisor.nudge();
+        }
+    }
+
+    /// Whether this process made the pool, and is no copy by a plain `fork` of the one that did.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.creator == std::process::id()
+    }
+
+    /// Sleeps until `want` more items have been posted or something else has happened, at most for `limit`. Then makes up for a
+    /// wake-up that was lost with a worker that died or stands still, and has the supervisor look if nothing has come for long.
+    pub(crate) fn await_posts(&self, want: u64, limit: Duration, ready: impl FnOnce() -> bool) {
+        let start = Instant::now();
+        self.control.head.await_posts(want, limit, ready);
+        if claim::has_work(&self.control) {
+            self.control.head.worker_bed().wake(1);
+        }
+        if limit >= LONG && start.elapsed() >= limit {
+            self.nudge();
         }
     }
 
@@ -143,7 +169,7 @@ impl Ward for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.creator != std::process::id() {
+        if !self.is_ours() {
             return;
         }
         // Whoever drops it last, no worker is left: `life` has waited for them, or they are killed here.

@@ -5,17 +5,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Event, Interest, Job};
+use super::desk::{Event, Interest, Job, Stage};
 use super::drain::Direct;
 use super::inline::Inline;
 use super::{Engine, Inner};
-use crate::board::claim;
 use crate::board::input::{Block, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::sleep::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, JobSpec, Sink, Source};
 use crate::payload::Payload;
+use crate::registry::TaskDef;
 use crate::sys::cpus;
 
 /// What one turn came to.
@@ -47,6 +47,15 @@ impl Running {
             Some(engine) => Way::Fed(Box::new(Fed::start(engine, spec)?)),
             None => Way::Inline(Inline::new(spec)),
         }))
+    }
+
+    /// Says that items point into memory that is lent for as long as the job: its end then waits until no process can touch it
+    /// any more.
+    pub(crate) fn lending(mut self, lends: bool) -> Self {
+        if let Way::Fed(fed) = &mut self.0 {
+            fed.lends = lends;
+        }
+        self
     }
 
     /// Delivers what has come, then feeds what there is room for, then, if there was nothing of either, waits for one.
@@ -97,6 +106,15 @@ impl Running {
         }
     }
 
+    /// Says that a consumer takes the results one by one: nobody waits for it when the pool is closed.
+    pub(crate) fn is_stream(&self) {
+        if let Way::Fed(fed) = &self.0
+            && let Some(job) = fed.engine.desk().job(fed.slot, fed.id)
+        {
+            job.stream = true;
+        }
+    }
+
     /// Starts nothing more of the job and leaves what runs to its end, unobserved: how a `map` that failed goes.
     pub(crate) fn abandon(mut self) {
         if let Way::Fed(fed) = &mut self.0 {
@@ -119,10 +137,13 @@ struct Fed {
     engine: Arc<Engine>,
     slot: usize,
     id: u64,
+    task: &'static TaskDef,
     stride: Option<usize>,
     /// Items per chunk, exactly; 0 leaves it to the workers.
     chunk: usize,
     window: Option<u64>,
+    /// Whether its items have a limit that the supervisor watches.
+    limited: bool,
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
@@ -133,6 +154,8 @@ struct Fed {
     patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
     sleep: Duration,
+    /// Items point into memory of the caller's.
+    lends: bool,
     ended: bool,
 }
 
@@ -167,12 +190,18 @@ const INPUT_BUDGET: usize = 16 << 20;
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
+/// Between two looks at whether a job that lends memory has ended: as long as what runs is given to end by itself.
+const GRACE: Duration = Duration::from_millis(10);
 /// The first sleep and the longest: a wake-up that was lost with a worker that died or stands still costs no more.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 impl Fed {
     fn start(engine: &Arc<Engine>, spec: JobSpec) -> Result<Self, Error> {
+        if !engine.is_ours() {
+            let text = "the pool belongs to the process that made it, not to a fork of that";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
         let bound_len = spec.bound.len();
         let bound = if bound_len > 0 {
             Some(Arc::new(Block::holding(&engine.input, &spec.bound)?))
@@ -209,16 +238,15 @@ impl Fed {
         desk.check_open()?;
         let slot = desk.add_job(job);
         drop(desk);
-        if timeout.is_some() || config.memory_limit.is_some() {
-            engine.nudge();
-        }
         Ok(Self {
             engine: Arc::clone(engine),
             slot,
             id,
+            task,
             stride: spec.item_stride,
             chunk,
             window: options.window.map(|window| window as u64),
+            limited: timeout.is_some() || config.memory_limit.is_some(),
             pulled: 0,
             input_over: false,
             open: None,
@@ -226,6 +254,7 @@ impl Fed {
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
+            lends: false,
             ended: false,
         })
     }
@@ -260,11 +289,11 @@ impl Fed {
         desk.drain(&self.engine.control, Some(&mut direct));
         let delivered = direct.delivered > 0;
         let broken = desk.broken.clone();
-        let free_runs = desk.free_runs();
+        let (free_runs, closed) = (desk.free_runs(), desk.stage > Stage::Open);
         let Some(job) = desk.job(self.slot, self.id) else {
             return (false, State::Gone(Error::new(ErrorKind::Cancelled, "the job is gone")));
         };
-        job.stream = taken != u64::MAX;
+        job.input_over |= job.stream && closed;
         let events: Vec<Event> = job.mailbox.drain(..).collect();
         let state = match broken {
             Some(error) if events.is_empty() => State::Gone(error),
@@ -319,7 +348,9 @@ impl Fed {
         let start = Instant::now();
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
+        let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
         let filled = open.writer.write(|items| source.fill(items, max));
+        drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
         match filled {
@@ -334,7 +365,7 @@ impl Fed {
                 let index = self.pulled;
                 self.pulled += 1;
                 self.publish(true);
-                sink.failed(index, error.with_index(index));
+                sink.failed(index, error.with_task(self.task.name).with_index(index));
             }
             Filled::End => self.finish_input(),
         }
@@ -363,8 +394,7 @@ impl Fed {
         if desk.job(self.slot, self.id).is_none() {
             return Err(Error::new(ErrorKind::Cancelled, "the job is gone"));
         }
-        let tag =
-            desk.open_run(&self.engine.control, self.slot, base, ready.block(), ready.places());
+        let tag = desk.open_run(&self.engine.control, self.slot, base, ready);
         drop(desk);
         let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else {
             return Ok(false);
@@ -403,10 +433,17 @@ impl Fed {
         let Some(open) = self.open.as_mut() else { return };
         let count = open.writer.count();
         let ready = if shut || self.chunk == 0 { count } else { count / self.chunk * self.chunk };
-        let new = ready - open.published;
+        let new = ready.saturating_sub(open.published);
         if new > 0 || shut {
             let len = open.writer.places().2;
-            self.engine.desk().publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            let mut desk = self.engine.desk();
+            desk.publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            // The supervisor looks by itself only while there is something to look after.
+            let begins = new > 0 && self.limited && !std::mem::replace(&mut desk.watched, true);
+            drop(desk);
+            if begins {
+                self.engine.nudge();
+            }
             open.published = ready;
         }
         if shut {
@@ -440,15 +477,12 @@ impl Fed {
         } else {
             out / 2
         };
-        engine.control.head.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
+        engine.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
         self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
-        if claim::has_work(&engine.control) {
-            engine.control.head.worker_bed().wake(1);
-        }
     }
 
     fn end(&mut self, interest: Interest) {
-        if std::mem::replace(&mut self.ended, true) {
+        if std::mem::replace(&mut self.ended, true) || !self.engine.is_ours() {
             return;
         }
         self.publish(true);
@@ -457,6 +491,23 @@ impl Fed {
             self.engine.nudge();
         }
         self.engine.changed.notify_all();
+        if self.lends {
+            self.await_end();
+        }
+    }
+
+    /// Waits until nothing of the job is out: what ran has ended, or its worker is killed and reaped.
+    fn await_end(&self) {
+        loop {
+            let mut desk = self.engine.desk();
+            desk.drain(&self.engine.control, None);
+            if desk.job(self.slot, self.id).is_none() {
+                return;
+            }
+            drop(desk);
+            let ready = || self.engine.has_posts();
+            self.engine.control.head.await_posts(1, GRACE, ready);
+        }
     }
 }
 

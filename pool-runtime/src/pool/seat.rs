@@ -18,6 +18,8 @@ pub(crate) struct Seat {
     pub(crate) retry_at: Option<Instant>,
     /// Workers that have sat here before.
     pub(crate) predecessors: u64,
+    /// Starts that failed, since the last worker here that was ready.
+    pub(crate) failures: u32,
 }
 
 /// A live worker, as its parent sees it.
@@ -31,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) sentence: Option<Sentence>,
     /// What it was seen doing last, and since when.
     pub(crate) seen: Option<(Doing, Instant)>,
+    /// Since when it was seen to leave.
+    pub(crate) leaving: Option<Instant>,
 }
 
 /// What a worker does: an item of a run.
@@ -38,6 +42,14 @@ pub(crate) struct Worker {
 pub(crate) struct Doing {
     pub(crate) run: Tag,
     pub(crate) item: u32,
+}
+
+/// What a live worker has to do with a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stance {
+    Has,
+    /// It is about to take it, in vain or not.
+    WouldTake,
 }
 
 /// Why a worker was killed.
@@ -70,21 +82,36 @@ pub(crate) struct Remains {
 
 impl Seat {
     pub(crate) fn new(index: usize) -> Self {
-        Self { index, worker: None, retry_at: None, predecessors: 0 }
+        Self { index, worker: None, retry_at: None, predecessors: 0, failures: 0 }
     }
 
     pub(crate) fn cell<'a>(&self, control: &'a Control) -> &'a Cell {
         &control.workers[self.index]
     }
 
-    /// The chunk of that run that a live worker has taken, or is about to take.
-    pub(crate) fn holds(&self, control: &Control, run: Tag) -> Option<(u32, u32)> {
+    /// What its worker has to do with the chunk of that run that begins at `first`; `None` is nothing, or nothing any more.
+    ///
+    /// A worker notes a chunk while its phase is `IDLE`, then goes to `TAKING`, then to `RUNNING`. It never notes a chunk again
+    /// that another has taken. So a chunk that reads the same before and after the phase was read has that phase.
+    pub(crate) fn stance(&self, control: &Control, run: Tag, first: u32) -> Option<Stance> {
         self.worker.as_ref()?;
         let cell = self.cell(control);
-        let busy =
-            matches!(cell.phase.load(Acquire), phase::TAKING | phase::RUNNING | phase::BLOCKED);
-        (busy && cell.run.load(Acquire) == run.pack())
-            .then(|| unpack_range(cell.chunk.load(Acquire)))
+        let noted = || {
+            let chunk = cell.chunk.load(Acquire);
+            (cell.run.load(Acquire) == run.pack() && unpack_range(chunk).0 == first)
+                .then_some(chunk)
+        };
+        let before = cell.phase.load(Acquire);
+        let chunk = noted()?;
+        let phase = cell.phase.load(Acquire);
+        if before != phase || noted() != Some(chunk) {
+            return Some(Stance::WouldTake);
+        }
+        match phase {
+            phase::RUNNING | phase::BLOCKED => Some(Stance::Has),
+            phase::TAKING => Some(Stance::WouldTake),
+            _ => None,
+        }
     }
 
     /// Which item its worker runs now. The words are read one by one while it goes on, so the answer may be of no item at all;

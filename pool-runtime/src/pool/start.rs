@@ -84,6 +84,7 @@ impl Engine {
             started: Instant::now(),
             sentence: None,
             seen: None,
+            leaving: None,
         })
     }
 

@@ -48,6 +48,7 @@ tasks! {
     Leaves = |x| if x == 5 { std::process::exit(3) } else { x + 1 };
     Spins = |x| if x == 5 { loop { std::hint::spin_loop() } } else { x + 1 };
     Pid = |_| u64::from(std::process::id());
+    Touch = |x| { std::fs::write(mark(std::os::unix::process::parent_id(), x), []).map_or(0, |()| 1) };
 }
 
 struct Numbers(std::ops::Range<u64>);
@@ -218,4 +219,59 @@ fn zz_speed() {
         ts.sort();
         println!("apply asleep: {:?} p99 {:?}", ts[100], ts[197]);
     }
+}
+
+fn mark(parent: u32, item: u64) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("pool-runtime-test-{parent}-{item}"))
+}
+
+/// Numbers at full speed, and a stop until all of them have been run.
+struct Stops {
+    numbers: Numbers,
+    at: u64,
+}
+
+impl Source for Stops {
+    fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+        for _ in 0..max {
+            if self.numbers.0.start == self.at {
+                let end = std::time::Instant::now() + Duration::from_secs(10);
+                let waits = || (0..self.at).any(|item| !mark(std::process::id(), item).exists());
+                while waits() {
+                    assert!(
+                        std::time::Instant::now() < end,
+                        "items wait for the input, and it for them"
+                    );
+                    std::thread::yield_now();
+                }
+            }
+            match self.numbers.fill(items, 1) {
+                Filled::More => {}
+                other => return other,
+            }
+        }
+        Filled::More
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.numbers.size_hint()
+    }
+}
+
+#[test]
+fn an_input_may_wait_for_what_it_gave() {
+    let pool = Pool::new(2).expect("a pool");
+    let options = Options::default();
+    let spec = JobSpec {
+        task: Touch::DEF,
+        bound: Vec::new(),
+        bound_mask: 0,
+        item_stride: Some(8),
+        options,
+    };
+    let mut running = Running::start(pool.inner(), spec).expect("the job starts");
+    let (mut source, mut all) = (Stops { numbers: Numbers(0..1100), at: 1000 }, All::default());
+    while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again {}
+    assert_eq!(all.results.len(), 1100);
+    (0..1100).for_each(|item| drop(std::fs::remove_file(mark(std::process::id(), item))));
 }

@@ -99,17 +99,13 @@ impl<'p> Asked<'p> {
     }
 }
 
-/// How many items `source` has, when it knows.
-pub(super) fn exactly(source: &impl Source) -> Option<usize> {
-    match source.size_hint() {
-        (least, Some(most)) if least == most => Some(most),
-        _ => None,
-    }
-}
-
 /// A bar for as many items as `source` knows to have.
 pub(super) fn progress(options: &Options, source: &impl Source) -> Progress {
-    Progress::new(options.progress.as_deref(), exactly(source))
+    let items = match source.size_hint() {
+        (least, Some(most)) if least == most => Some(most),
+        _ => None,
+    };
+    Progress::new(options.progress.as_deref(), items)
 }
 
 /// `par_map!` and `par_starmap!`.
@@ -131,8 +127,8 @@ where
     let lends = H::LENDS || bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let mut source = ItemSource::<T::Params, H, MapItems, _>::new(items.into_iter());
-    let mut sink = Collected::<T>::new(exactly(&source), progress(&spec.options, &source));
-    let running = Running::start(inner, spec)?;
+    let mut sink = Collected::<T>::new(progress(&spec.options, &source), source.size_hint().0);
+    let running = Running::start(inner, spec)?.lending(lends);
     let result = collect(running, lends, &mut source, &mut sink, Collected::has_failed);
     sink.finish(result)
 }
@@ -174,11 +170,13 @@ where
     H: Fill<T::Params, A, Apply>,
 {
     let inner = asked.inner()?;
+    let bound_lends = bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let mut source = ItemSource::<T::Params, H, Apply, _>::new(std::iter::once(args));
     let mut sink = Single::<T>::new();
-    let running = Running::start(inner, spec)?;
-    let result = collect(running, true, &mut source, &mut sink, Single::has_ended);
+    let lends = H::LENDS || bound_lends;
+    let running = Running::start(inner, spec)?.lending(lends);
+    let result = collect(running, lends, &mut source, &mut sink, Single::has_ended);
     sink.finish(result)
 }
 
@@ -233,5 +231,7 @@ where
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let source = ItemSource::new(items.into_iter());
     let progress = progress(&spec.options, &source);
-    Ok((Running::start(inner, spec)?, source, progress))
+    let running = Running::start(inner, spec)?;
+    running.is_stream();
+    Ok((running, source, progress))
 }

@@ -48,10 +48,17 @@ fn catch_overflow() {
 
 /// Says so when the fault is near the stack pointer, then lets the signal do what it does: the handler was reset, and the
 /// instruction is tried again.
-extern "C" fn on_fault(_signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     const NEAR: usize = 64 << 10;
     // SAFETY: the kernel passes both pointers and they are valid for this call.
-    let (at, stack) = unsafe { ((*info).si_addr() as usize, stack_pointer(context)) };
+    let (sent, at, stack) =
+        unsafe { ((*info).si_code <= 0, (*info).si_addr() as usize, stack_pointer(context)) };
+    if sent {
+        // By `kill` or `raise`: no instruction will be tried again, so it is sent again, and comes once this handler has returned.
+        // SAFETY: raise(3) is async-signal-safe.
+        unsafe { libc::raise(signal) };
+        return;
+    }
     if at.abs_diff(stack) > NEAR {
         return;
     }

@@ -11,6 +11,7 @@ use super::{Arity, Call, PartialCall, Task};
 use crate::codec::{ALIGN, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::job::{JobSpec, Options};
+use crate::unwind;
 
 /// A task and those of its arguments that are bound. Made by the macros.
 pub struct Bound<T> {
@@ -73,10 +74,11 @@ impl<T: Task> Bound<T> {
     {
         type Kind<T, N> = <<T as Task>::Params as Nth<N>>::Param;
         if self.failed.is_none() {
-            let size = <Kind<T, N> as Accepts<A, M>>::size(&value);
-            let written = size.and_then(|size| {
+            let write = || {
+                let size = <Kind<T, N> as Accepts<A, M>>::size(&value)?;
                 self.append(size, |out| <Kind<T, N> as Accepts<A, M>>::encode(&value, out))
-            });
+            };
+            let written = unwind::catch(write).map_err(Error::panicked).and_then(|written| written);
             self.failed = written.err().map(|error| error.with_task(T::DEF.name));
         }
         self.mask |= 1 << N::N;

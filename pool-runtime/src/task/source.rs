@@ -30,6 +30,15 @@ where
     H: Fill<P, I::Item, M>,
 {
     fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+        if let Some(stride @ 1..) = H::STRIDE
+            && self.kept.is_none()
+            && items.left() >= stride
+        {
+            let before = items.count();
+            let stopped = items.put_strided(stride, max, || self.items.next(), H::encode);
+            let all = items.count() - before == max;
+            return stopped.unwrap_or(if all { Filled::More } else { Filled::Full });
+        }
         for _ in 0..max {
             // Looked at before the item is taken: then an item that finds no room is an exception.
             if H::STRIDE.is_some_and(|stride| stride > items.left()) && items.count() > 0 {
@@ -65,7 +74,8 @@ where
 {
     #[cold]
     fn too_big(&mut self, item: I::Item, room: usize) -> Filled {
-        match H::size(&item) {
+        let size = unwind::catch(|| H::size(&item)).map_err(Error::panicked);
+        match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
             // To ask for more room again would never end.
             Ok(size) if size <= room => {
