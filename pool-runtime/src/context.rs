@@ -19,6 +19,7 @@ static CONTEXT: OnceLock<Context> = OnceLock::new();
 pub(crate) fn enter(hello: &Hello) {
     let worker_index = match &hello.role {
         Role::Worker(worker) => Some(worker.index),
+        Role::Manager(_) => None,
     };
     let surroundings = &hello.surroundings;
     let _ = CONTEXT.set(Context {

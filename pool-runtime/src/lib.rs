@@ -18,6 +18,7 @@ mod error;
 mod imap;
 mod job;
 mod macros;
+mod manager;
 mod message;
 mod net;
 mod payload;
@@ -25,8 +26,10 @@ mod placed;
 mod pool;
 mod progress;
 mod registry;
+mod shared;
 mod shm;
 mod supervisor;
+mod sync;
 mod sys;
 mod task;
 mod unwind;
@@ -43,19 +46,26 @@ pub use child::init;
 pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
-pub use net::{Address, ByteConnection, Client, Listener, ToAddress};
 pub use macros::{
     elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
     par_starmap, par_starmap_async, pool_task, task,
 };
+pub use manager::{Dict, List, Manager, Namespace};
+pub use net::{Address, ByteConnection, Client, Listener, ToAddress};
 pub use pool::{Builder, Pool, Stats};
+pub use shared::{Shareable, Value, ValueGuard};
+pub use sync::{Lock, LockError, LockGuard, RLock, RLockGuard};
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
+
+/// The derives that make a structure shareable: `Pod`, `Zeroable` and their family.
+pub use bytemuck;
 
 /// All that a program with a pool needs: `use pool_runtime::prelude::*;`.
 pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
+        Dict, List, Manager, Namespace,
     };
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,

@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::handle::{Handle, Request};
+use super::handle::Request;
 use super::session::Call;
 use super::table::{Answer, Class, Stored, no_method};
 use super::wire::Args;
@@ -294,10 +294,4 @@ impl Namespace {
 
 fn missing(name: &str) -> Error {
     Error::new(crate::error::ErrorKind::NotFound, format!("the namespace has no `{name}`"))
-}
-
-impl Namespace {
-    pub(crate) fn of(handle: Handle) -> Self {
-        Self { handle, types: std::marker::PhantomData }
-    }
 }

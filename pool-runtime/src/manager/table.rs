@@ -23,11 +23,6 @@ pub(crate) trait Class: Send + Sync {
 
     /// A process that held something of this object (see [`Call::hold`]) has ended.
     fn abandoned(&self, _session: u128) {}
-
-    /// For those that others are built on.
-    fn as_lock(&self) -> Option<&super::lock::Mutual> {
-        None
-    }
 }
 
 /// There is no method of that number.

@@ -108,6 +108,13 @@ impl AsFd for Child {
     }
 }
 
+/// Lets this process have as many descriptors as its hard limit allows: the soft one is often 1024.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
+}
+
 /// Resident private memory of a process in bytes: what `memory_limit` counts. Shared windows do not count.
 /// `resident - shared` of `/proc/PID/statm`. <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>
 pub(crate) fn private_memory(pid: u32) -> Option<usize> {

@@ -312,6 +312,13 @@ fn lost(doing: &str, error: Errno) -> Error {
     }
 }
 
+impl From<OwnedFd> for Listening {
+    /// A socket that another process has bound.
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
+
 impl AsFd for Listening {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()

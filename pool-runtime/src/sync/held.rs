@@ -1,0 +1,179 @@
+//! A lock on a shared object, held by this thread.
+
+use std::marker::PhantomData;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
+use std::time::{Duration, Instant};
+
+use super::error::LockError;
+use super::word::{self, Ground, Refused, Taken};
+use crate::error::{Error, ErrorKind};
+use crate::shm::handle::Handle;
+use crate::shm::layout::Slot;
+use crate::shm::owner;
+use crate::shm::process::Own;
+use crate::sys::alive::Thread;
+use crate::sys::{fork, futex};
+
+/// How long to wait for a lock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Patience {
+    Forever,
+    Until(Instant),
+    None,
+}
+
+impl Patience {
+    /// From now on; a time too long to be reckoned with is for ever, but for what a thread's own lock gives.
+    pub(crate) fn of(limit: Duration) -> Self {
+        let far = Duration::from_secs(1 << 32);
+        Instant::now().checked_add(limit).or_else(|| Instant::now().checked_add(far)).map_or(Self::Forever, Self::Until)
+    }
+
+    pub(crate) fn left(self) -> Option<Duration> {
+        match self {
+            Self::Forever => None,
+            Self::Until(end) => Some(end.saturating_duration_since(Instant::now())),
+            Self::None => Some(Duration::ZERO),
+        }
+    }
+}
+
+/// The word of a slot, in memory that processes share.
+struct Shared<'a> {
+    own: &'static Own,
+    slot: &'a Slot,
+    patience: Patience,
+}
+
+impl Ground for Shared<'_> {
+    #[inline]
+    fn load(&self) -> u64 {
+        self.slot.lock.load(Relaxed)
+    }
+
+    #[inline]
+    fn replace(&self, old: u64, new: u64) -> bool {
+        self.slot.lock.compare_exchange(old, new, Acquire, Relaxed).is_ok()
+    }
+
+    #[inline]
+    fn swap(&self, new: u64) -> u64 {
+        self.slot.lock.swap(new, AcqRel)
+    }
+
+    fn sleep(&self, word: u64, limit: Duration) -> bool {
+        let begun = Instant::now();
+        futex::wait(futex::low_half(&self.slot.lock), word as u32, Some(limit));
+        begun.elapsed() < limit
+    }
+
+    fn wake_one(&self) {
+        futex::wake(futex::low_half(&self.slot.lock), 1);
+    }
+
+    fn fate(&self, word: u64) -> Thread {
+        owner::fate(self.own.arena, word)
+    }
+
+    fn left(&self) -> Option<Duration> {
+        self.patience.left()
+    }
+}
+
+/// Takes the lock that guards an object.
+#[inline]
+pub(crate) fn acquire(handle: &Handle, patience: Patience) -> Result<Taken, Refusal> {
+    acquire_slot(handle.own(), handle.lock_slot(), patience)
+}
+
+#[inline]
+fn acquire_slot(own: &'static Own, slot: &Slot, patience: Patience) -> Result<Taken, Refusal> {
+    if fork::is_copy() {
+        return Err(Refusal::Copy);
+    }
+    word::lock(&Shared { own, slot, patience }, owner::me(own)).map_err(Refusal::Refused)
+}
+
+/// Why a lock was not got.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Refusal {
+    Refused(Refused),
+    /// This process is a plain fork, and no member of the tree.
+    Copy,
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Refused(Refused::OwnThread) => Self::new(ErrorKind::Deadlock, "this thread holds the lock already"),
+            Refusal::Refused(Refused::HolderEnded) => {
+                Self::new(ErrorKind::Deadlock, "the thread that held the lock ended without giving it back, and its process lives")
+            }
+            Refusal::Refused(Refused::NotNow) => Self::new(ErrorKind::TimedOut, "the lock did not come free"),
+            Refusal::Copy => Self::new(ErrorKind::Disconnected, "in a plain fork the handles of the parent cannot be used"),
+        }
+    }
+}
+
+/// The outcome of [`acquire`] with the guard that goes with it; `None` when it was not to be had in time.
+pub(crate) fn outcome<G>(taken: Result<Taken, Refusal>, guard: impl FnOnce() -> G) -> Result<Option<G>, LockError<G>> {
+    match taken {
+        Ok(Taken::Plainly) => Ok(Some(guard())),
+        Ok(Taken::FromTheDead) => Err(LockError::owner_died(guard())),
+        Err(Refusal::Refused(Refused::NotNow)) => Ok(None),
+        Err(refusal) => Err(LockError::from_error(refusal.into())),
+    }
+}
+
+/// A lock that is held; dropping this gives it back. It is the thread's that took it.
+#[derive(Debug)]
+pub(crate) struct Held<'a> {
+    handle: &'a Handle,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+impl<'a> Held<'a> {
+    /// The lock of `handle` was just taken by this thread.
+    #[inline]
+    pub(crate) fn new(handle: &'a Handle) -> Self {
+        Self { handle, _of_this_thread: PhantomData }
+    }
+
+    /// The object whose lock is held.
+    pub(crate) fn handle(&self) -> &'a Handle {
+        self.handle
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // A copy of the process that took it holds nothing.
+        if !fork::is_copy() {
+            release(self.handle);
+        }
+    }
+}
+
+/// Gives the lock of an object back, which this thread holds.
+#[inline]
+pub(crate) fn release(handle: &Handle) {
+    word::unlock(&Shared { own: handle.own(), slot: handle.lock_slot(), patience: Patience::None });
+}
+
+/// Who holds the lock of an object, in words.
+pub(crate) fn describe(handle: &Handle) -> &'static str {
+    let (own, word) = (handle.own(), handle.lock_slot().lock.load(Relaxed));
+    match owner::process_of(word) {
+        None => "nobody",
+        Some(_) if owner::holder(word) == owner::me(own) => "this thread",
+        Some(process) if process == own.index => "another thread",
+        Some(_) => "another process",
+    }
+}
+
+/// Whether the calling thread holds the lock of an object.
+#[inline]
+pub(crate) fn is_mine(handle: &Handle) -> bool {
+    owner::holder(handle.lock_slot().lock.load(Relaxed)) == owner::me(handle.own())
+}
