@@ -18,7 +18,7 @@ mod error;
 mod imap;
 mod job;
 mod macros;
-mod manager;
+pub mod manager;
 mod message;
 mod net;
 mod payload;
@@ -47,10 +47,10 @@ pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
 pub use macros::{
-    elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
+    elapsed, managed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
     par_starmap, par_starmap_async, pool_task, task,
 };
-pub use manager::{Dict, List, Manager, Namespace};
+pub use manager::{Dict, List, Manager, Namespace, Proxy};
 pub use net::{Address, ByteConnection, Client, Listener, ToAddress};
 pub use pool::{Builder, Pool, Stats};
 pub use shared::{Shareable, Value, ValueGuard};
@@ -65,7 +65,7 @@ pub use bytemuck;
 pub mod prelude {
     pub use crate::{
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
-        Dict, List, Manager, Namespace,
+        Dict, List, Manager, Namespace, Proxy, managed,
     };
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::session::Session;
 use super::table::Class;
 use super::wire::Args;
-use super::{dict, list};
+use super::lock::{Again, Mutual};
+use super::{barrier, condition, dict, list, managed, queue, semaphore, value};
 use crate::error::{Error, ErrorKind};
 
 /// A dict, or a namespace.
@@ -19,16 +20,25 @@ pub(crate) const BARRIER: u32 = 6;
 pub(crate) const QUEUE: u32 = 7;
 pub(crate) const VALUE: u32 = 8;
 pub(crate) const MANAGED: u32 = 9;
+pub(crate) const RLOCK: u32 = 10;
 
 /// Makes an object from the arguments of a client.
 ///
 /// # Errors
 /// Kind `NotFound` for a class that there is not, and what the class says of its arguments.
 pub(crate) fn make(class: u32, args: &mut Args<'_>, session: &Arc<Session>) -> Result<Box<dyn Class>, Error> {
-    let _ = (&args, session);
     Ok(match class {
         DICT => Box::new(dict::Map::default()),
         LIST => Box::new(list::Sequence::default()),
+        LOCK => Box::new(Mutual::new(Again::Deadlocks)),
+        RLOCK => Box::new(Mutual::new(Again::Counts)),
+        SEMAPHORE => Box::new(semaphore::Permits::new(args)?),
+        CONDITION => Box::new(condition::Meeting::new(args, session)?),
+        EVENT => Box::new(semaphore::Flag::default()),
+        BARRIER => Box::new(barrier::Gate::new(args)?),
+        QUEUE => Box::new(queue::Line::new(args)?),
+        MANAGED => Box::new(managed::Own::new(args)?),
+        VALUE => Box::new(value::Numbers::new(args)?),
         other => return Err(Error::new(ErrorKind::NotFound, format!("the manager has no class {other}"))),
     })
 }

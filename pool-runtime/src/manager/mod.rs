@@ -8,17 +8,25 @@
 //! On the same machine calls go through shared memory, and over a network through sockets, in the format of `net`. Either way
 //! both sides have proved to know the key before anything else is read.
 
+mod barrier;
 mod channel;
 mod classes;
+mod condition;
 mod dict;
 mod handle;
 mod link;
 mod list;
+mod lock;
+pub(crate) mod managed;
 mod process;
+mod queue;
 mod scope;
+mod semaphore;
 pub(crate) mod server;
 mod session;
 mod table;
+mod thread;
+mod value;
 mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -34,9 +42,17 @@ use wire::DESK;
 
 use crate::error::{Error, ErrorKind};
 use crate::net::{Address, ToAddress};
+use crate::shared::Shareable;
 
+pub use barrier::Barrier;
+pub use condition::{Condition, IntoVerdict};
 pub use dict::{Dict, Namespace};
 pub use list::List;
+pub use lock::{Lock, LockGuard, RLock, RLockGuard};
+pub use managed::{Managed, Proxy};
+pub use queue::Queue;
+pub use semaphore::{Event, Permit, Semaphore};
+pub use value::{Array, ArrayGuard, Value, ValueGuard};
 
 /// A server process for shared objects, or the way to one.
 ///
@@ -171,6 +187,140 @@ impl Manager {
         self.make(classes::DICT, |_| Ok(())).map(Namespace::of)
     }
 
+    /// Gives an object of your own to the server, and the way to it.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when the server is another program and has no such type, `Encode` and `Decode` when the value does not
+    /// travel, and see [`dict`](Self::dict).
+    #[expect(clippy::needless_pass_by_value, reason = "the object is the server's from now on")]
+    pub fn create<T: Managed>(&self, value: T) -> Result<Proxy<T>, Error> {
+        self.make(classes::MANAGED, |request| managed::creation(&value, request)).map(managed::proxy)
+    }
+
+    /// A new lock.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn lock(&self) -> Result<Lock, Error> {
+        self.make(classes::LOCK, |_| Ok(())).map(Lock::of)
+    }
+
+    /// A new lock that the thread that has it can take again.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn rlock(&self) -> Result<RLock, Error> {
+        self.make(classes::RLOCK, |_| Ok(())).map(RLock::of)
+    }
+
+    /// A new semaphore with `permits` permits, which can be released any number of times.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn semaphore(&self, permits: usize) -> Result<Semaphore, Error> {
+        self.permits(permits, u64::MAX)
+    }
+
+    /// A new semaphore that never has more than `permits` permits.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn bounded_semaphore(&self, permits: usize) -> Result<Semaphore, Error> {
+        self.permits(permits, permits as u64)
+    }
+
+    fn permits(&self, permits: usize, most: u64) -> Result<Semaphore, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(permits as u64);
+            request.u64(most);
+            Ok(())
+        };
+        self.make(classes::SEMAPHORE, arguments).map(Semaphore::of)
+    }
+
+    /// A new condition under `lock`, which must be of this manager.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for the lock of another manager, and see [`dict`](Self::dict).
+    pub fn condition(&self, lock: &Lock) -> Result<Condition, Error> {
+        if lock.handle().link().server() != self.link.server() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a lock of another manager"));
+        }
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(lock.handle().id());
+            Ok(())
+        };
+        self.make(classes::CONDITION, arguments).map(Condition::of)
+    }
+
+    /// A new event that has not happened.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn event(&self) -> Result<Event, Error> {
+        self.make(classes::EVENT, |_| Ok(())).map(Event::of)
+    }
+
+    /// A new barrier for `parties` parties.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for none, and see [`dict`](Self::dict).
+    pub fn barrier(&self, parties: usize) -> Result<Barrier, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(parties as u64);
+            Ok(())
+        };
+        self.make(classes::BARRIER, arguments).map(Barrier::of)
+    }
+
+    /// A new queue for any number of elements.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn queue<T: Serialize + DeserializeOwned>(&self) -> Result<Queue<T>, Error> {
+        self.line(u64::MAX)
+    }
+
+    /// A new queue for at most `capacity` elements.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for none, and see [`dict`](Self::dict).
+    pub fn bounded_queue<T: Serialize + DeserializeOwned>(&self, capacity: usize) -> Result<Queue<T>, Error> {
+        self.line(capacity as u64)
+    }
+
+    fn line<T>(&self, most: u64) -> Result<Queue<T>, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(most);
+            Ok(())
+        };
+        self.make(classes::QUEUE, arguments).map(Queue::of)
+    }
+
+    /// A new value with its own lock.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn value<T: Shareable>(&self, value: T) -> Result<Value<T>, Error> {
+        self.numbers(&[value]).map(Value::of)
+    }
+
+    /// A new array with its own lock.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn array<T: Shareable>(&self, elements: impl AsRef<[T]>) -> Result<Array<T>, Error> {
+        self.numbers(elements.as_ref()).map(Array::of)
+    }
+
+    fn numbers<T: Shareable>(&self, elements: &[T]) -> Result<Handle, Error> {
+        self.make(classes::VALUE, |request| {
+            request.u64(size_of::<T>() as u64);
+            request.bytes.extend_from_slice(bytemuck::cast_slice(elements));
+            Ok(())
+        })
+    }
+
     fn make(&self, class: u32, arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>) -> Result<Handle, Error> {
         let with_class = |request: &mut Request<'_>| {
             request.u32(class);
@@ -200,6 +350,11 @@ macro_rules! proxy {
         impl $(<$($parameter),+>)? $name $(<$($parameter),+>)? {
             pub(crate) fn of(handle: $crate::manager::handle::Handle) -> Self {
                 Self { handle, types: std::marker::PhantomData }
+            }
+
+            #[allow(dead_code, clippy::allow_attributes, reason = "not every class is an argument of another")]
+            pub(crate) fn handle(&self) -> &$crate::manager::handle::Handle {
+                &self.handle
             }
         }
 

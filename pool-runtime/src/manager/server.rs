@@ -80,6 +80,19 @@ pub(crate) fn main(hello: ManagerHello, parent: &Socket, descriptors: impl Itera
 }
 
 impl Server {
+    pub(crate) fn id(&self) -> u128 {
+        self.id
+    }
+
+    /// Has the caller hold an object that its result names.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when it is gone.
+    pub(crate) fn grant(&self, id: u64, answer: &mut Answer) -> Result<(), Error> {
+        answer.grants.push(self.table.find(id)?);
+        Ok(())
+    }
+
     fn welcome(self: &Arc<Self>, connection: ByteConnection, local: bool) {
         let place = Place::take(self);
         let Some(place) = place else { return };

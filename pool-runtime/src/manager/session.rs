@@ -24,7 +24,7 @@ pub(crate) struct Session {
 struct Held {
     counts: HashMap<u64, (Arc<Object>, u64)>,
     /// Objects of which it holds something that others wait for.
-    locks: HashMap<u64, Arc<Object>>,
+    locks: HashMap<u64, (Arc<Object>, u64)>,
 }
 
 impl Session {
@@ -78,7 +78,7 @@ impl Session {
             self.ended.store(true, Ordering::Release);
             std::mem::take(&mut *held)
         };
-        for object in held.locks.values() {
+        for (object, _) in held.locks.values() {
             object.class().abandoned(self.id);
         }
     }
@@ -105,14 +105,23 @@ impl Call<'_> {
         if self.session.is_over() {
             return Err(client_gone());
         }
-        held.locks.insert(self.object.id, self.object.clone());
+        held.locks.entry(self.object.id).or_insert_with(|| (self.object.clone(), 0)).1 += 1;
         Ok(())
     }
 
-    /// The class need not be told any more.
+    /// The class need not be told any more; once for each [`hold`](Self::hold).
     pub(crate) fn let_go(&self) {
-        let last = self.session.held().locks.remove(&self.object.id);
+        let mut held = self.session.held();
+        let Entry::Occupied(mut lock) = held.locks.entry(self.object.id) else { return };
+        lock.get_mut().1 -= 1;
+        let last = (lock.get().1 == 0).then(|| lock.remove());
+        drop(held);
         drop(last);
+    }
+
+    /// The same call, on another object.
+    pub(crate) fn on<'o>(&'o self, object: &'o Arc<Object>) -> Call<'o> {
+        Call { server: self.server, session: self.session, object }
     }
 
     /// Sleeps until woken, or until it is worth a look again; says no when the time is over.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde::Serialize;
 
+use super::lock::Mutual;
 use super::session::Call;
 use super::wire::{Args, Blob};
 use crate::codec;
@@ -23,6 +24,11 @@ pub(crate) trait Class: Send + Sync {
 
     /// A process that held something of this object (see [`Call::hold`]) has ended.
     fn abandoned(&self, _session: u128) {}
+
+    /// The lock, for conditions that are built on one.
+    fn as_lock(&self) -> Option<&Mutual> {
+        None
+    }
 }
 
 /// There is no method of that number.
