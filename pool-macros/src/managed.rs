@@ -174,11 +174,16 @@ impl Exposed<'_> {
             quote!(#name: #ty)
         });
         let kinds: Vec<_> = self.shape.params.iter().map(Kind::marker).collect();
+        let borrows = names.iter().zip(&self.shape.params).filter_map(|(name, kind)| match kind {
+            Kind::Ref(ty) => Some(quote!(let #name: &#ty = ::core::borrow::Borrow::borrow(&#name);)),
+            _ => None,
+        });
         let plain = name.unraw().to_string();
         quote! {
             #(#cfgs)*
             #(#docs)*
             pub fn #name(&self, #(#params),*) -> ::core::result::Result<#output, __p::Error> {
+                #(#borrows)*
                 __p::managed_call(
                     &self.0,
                     #plain,
