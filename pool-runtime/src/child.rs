@@ -15,6 +15,7 @@ use crate::context;
 use crate::error::{Error, ErrorKind};
 use crate::manager;
 use crate::message::{self, FromWorker, Hello, Role, Surroundings};
+use crate::process;
 use crate::shm::tree;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
@@ -105,6 +106,7 @@ fn be_a_child() -> ! {
     match hello.role {
         Role::Worker(hello) => worker::main(hello, socket, descriptors),
         Role::Manager(hello) => manager::server::main(hello, &socket, descriptors),
+        Role::Process(hello) => process::main(&hello, &socket),
     }
 }
 

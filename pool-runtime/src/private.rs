@@ -9,7 +9,8 @@ pub use crate::codec::{
 pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
 pub use crate::imap::{Imap, ImapUnordered};
-pub use crate::job::{Filled, ItemWriter, Source};
+pub use crate::job::{Filled, Finish, ItemWriter, JobSpec, Options, Sink, Source};
+pub use crate::payload::Payload;
 pub use crate::error::Error;
 pub use crate::manager::managed::{
     Managed, ManagedDef, ManagedHandle, ManagedMethod, ManagedMethods, managed_call, managed_open, managed_put,

@@ -5,8 +5,9 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Host, ItemBytes, Layout};
@@ -16,9 +17,12 @@ use crate::board::layout::{Cell, FAILURE, RESULTS, SLEEPING, SPINNING, TABLE, Ta
 use crate::board::outbox::{Place, Writer};
 use crate::board::sleep::{self, Patience};
 use crate::codec;
+use crate::errands::Errands;
 use crate::error::{Error, ErrorKind};
+use crate::luggage;
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
+use crate::shared;
 use crate::sys::memory::{Access, Map};
 use crate::sys::process::private_memory;
 use crate::sys::signals;
@@ -31,7 +35,8 @@ pub(crate) fn main(
     socket: Socket,
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
-    let code = match Worker::begin(&hello, descriptors) {
+    let socket = Rc::new(socket);
+    let code = match Worker::begin(&hello, descriptors, Errands::new(Rc::clone(&socket))) {
         Ok(mut worker) => worker.live(&hello, &socket),
         Err(error) => fail(&socket, error.with_kind(ErrorKind::Spawn)),
     };
@@ -49,6 +54,7 @@ struct Worker {
     control: &'static ControlMap,
     input: Map,
     writer: Writer,
+    errands: Errands,
     pace: Pace,
     task: Option<(u64, &'static TaskDef)>,
     items_left: u64,
@@ -60,7 +66,9 @@ impl Worker {
     fn begin(
         hello: &WorkerHello,
         mut descriptors: impl Iterator<Item = OwnedFd>,
+        errands: Errands,
     ) -> Result<Self, Error> {
+        shared::know_parts();
         let mut next = || {
             descriptors
                 .next()
@@ -77,6 +85,7 @@ impl Worker {
             control,
             input: Map::new(next()?.as_fd(), hello.input_len, Access::Read)?,
             writer: Writer::new(Map::new(next()?.as_fd(), hello.results_len, Access::Write)?),
+            errands,
             pace: Pace::new(),
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
@@ -97,7 +106,9 @@ impl Worker {
         let _ = std::io::stdout().flush();
         self.may_keep = hello.memory_limit.and_then(may_keep);
         self.cell().phase.store(phase::IDLE, Release);
-        self.serve();
+        let (ask, ahead) = self.errands.ways();
+        luggage::at_work(ask, ahead, || self.serve());
+        self.errands.finish();
         self.cell().phase.store(phase::LEAVING, Release);
         if let Some(call) = &hello.finalizer
             && let Err(error) = run_call(call)
@@ -185,16 +196,19 @@ impl Worker {
             done: taken.items.start,
         };
         match prepare(&self.input, &mut self.task, &taken.about) {
-            Ok((task, items, bound)) => (task.run)(&mut Batch {
-                bound,
-                bound_mask: taken.about.bound_mask,
-                job: taken.about.job,
-                items,
-                range: taken.items.clone(),
-                host: &mut host,
+            Ok((task, items, bound)) => self.errands.accompany(taken.about.job, || {
+                (task.run)(&mut Batch {
+                    bound,
+                    bound_mask: taken.about.bound_mask,
+                    job: taken.about.job,
+                    items,
+                    range: taken.items.clone(),
+                    host: &mut host,
+                });
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
         }
+        shared::let_go_of_parts();
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod cursor;
 mod decoder;
+mod descriptor;
 mod json;
 mod level;
 pub(crate) mod message;
@@ -20,5 +21,5 @@ pub use json::Json;
 pub use level::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
 pub use slice::SliceCodec;
 
-pub(crate) use level::{CHECKED, NONE, POD, SERDE, VEC};
+pub(crate) use level::{CHECKED, DESCRIPTOR, NONE, POD, SERDE, VEC};
 pub(crate) use plain::zeroed;

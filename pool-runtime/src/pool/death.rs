@@ -11,7 +11,6 @@ use crate::batch::FRAME;
 use crate::board::claim;
 use crate::board::layout::{Control, phase};
 use crate::error::{Error, ErrorKind};
-use crate::message::{self, FromWorker};
 use crate::payload::Payload;
 use crate::supervisor;
 use crate::sys::process::Ending;
@@ -34,11 +33,13 @@ impl Engine {
         };
         if let Ok(supervisor) = supervisor::get() {
             supervisor.unwatch(&worker.child);
+            supervisor.unwatch(&worker.socket);
         }
+        desk.run_errands(&mut worker);
         desk.drain_worker(&mut worker, None);
         let cell = desk.seats[index].cell(&self.control);
         let remains = Remains::of(cell);
-        let refusal = refusal(&worker);
+        let refusal = worker.refusal.take();
         let ready = remains.phase != phase::STARTING && refusal.is_none();
         if ready {
             desk.seats[index].failures = 0;
@@ -128,14 +129,6 @@ impl Seat {
     fn start_later(&mut self) {
         let wait = FIRST_WAIT * 2_u32.pow(self.failures.saturating_sub(1).min(16));
         self.retry_at = Some(Instant::now() + wait.min(LONGEST_WAIT));
-    }
-}
-
-/// What the worker said of why it could not begin.
-fn refusal(worker: &Worker) -> Option<Error> {
-    match message::try_receive(&worker.socket) {
-        Ok(Some((FromWorker::Failed(error), _))) => Some(error.with_pid(worker.child.pid())),
-        _ => None,
     }
 }
 

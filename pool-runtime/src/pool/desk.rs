@@ -7,11 +7,13 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
+use super::errands::Received;
 use super::seat::{Seat, Stance};
 use crate::board::claim::CLOSED;
 use crate::board::input::{Block, RunWriter};
 use crate::board::layout::{Control, QUEUE, RUNS, TABLE, Tag};
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::registry::TaskDef;
 
 /// Everything that changes, under one lock. No code of the user's runs while it is held.
@@ -81,6 +83,10 @@ pub(crate) struct Job {
     /// Outcomes that its caller has not had.
     pub(crate) mailbox: VecDeque<Event>,
     pub(crate) interest: Interest,
+    /// What its bound arguments take along.
+    pub(crate) baggage: Baggage,
+    /// What its results take along, as workers have sent it.
+    pub(crate) received: Received,
     /// What its items that have not ended fail with: it was cancelled, or its pool was.
     pub(crate) doomed: Option<Error>,
     /// How often an item has been tried again.

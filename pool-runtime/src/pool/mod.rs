@@ -9,6 +9,7 @@ mod builder;
 mod death;
 mod desk;
 mod drain;
+mod errands;
 mod feeding;
 mod guard;
 mod inline;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use background::JobHandle;
 pub use builder::Builder;
-pub(crate) use inline::run_once;
+pub(crate) use inline::{run_call, run_once};
 pub use life::{Pool, Stats};
 pub(crate) use running::{Running, Turn};
 
@@ -50,14 +51,9 @@ use feeding::Feeding;
 pub(crate) struct Inner {
     /// `None`: jobs run where they are called.
     pub(crate) engine: Option<Arc<Engine>>,
-    jobs: AtomicU64,
 }
 
 impl Inner {
-    pub(crate) fn next_job(&self) -> u64 {
-        self.jobs.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// # Errors
     /// Kind `InvalidInput` when the task writes in place and would be tried again.
     pub(crate) fn check_task(&self, task: &TaskDef, options: &Options) -> Result<(), Error> {
@@ -159,7 +155,11 @@ impl Engine {
 
 impl Ward for Engine {
     fn ready(&self, token: u32) {
-        self.ended(token as usize);
+        if token & errands::SOCKET != 0 {
+            self.run_errands((token & !errands::SOCKET) as usize);
+        } else {
+            self.ended(token as usize);
+        }
     }
 
     fn tick(&self, now: Instant) -> Option<Duration> {

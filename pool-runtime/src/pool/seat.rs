@@ -33,6 +33,8 @@ pub(crate) struct Worker {
     pub(crate) sentence: Option<Sentence>,
     /// What it was seen doing last, and since when.
     pub(crate) seen: Option<(Doing, Instant)>,
+    /// What it said of why it could not begin.
+    pub(crate) refusal: Option<Error>,
     /// Since when it was seen to leave.
     pub(crate) leaving: Option<Instant>,
 }

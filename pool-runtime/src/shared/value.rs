@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::Shareable;
 use crate::error::Error;
 use crate::shm::handle::{Handle, Kind, Mark, Ticket, open_for};
-use crate::sync::{Held, Lock, LockError, Patience, acquire, describe, outcome};
+use crate::sync::{Held, Lends, Lock, LockError, Patience, acquire, describe, outcome};
 
 /// A value in shared memory, with a lock. Clones, and copies in other processes, are the same value.
 ///
@@ -64,7 +64,8 @@ impl<T: Shareable> Value<T> {
     /// already, or a thread that ended does.
     #[inline]
     pub fn lock(&self) -> Result<ValueGuard<'_, T>, LockError<ValueGuard<'_, T>>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free; `None` if it is not.
@@ -79,7 +80,10 @@ impl<T: Shareable> Value<T> {
     ///
     /// # Errors
     /// As for [`try_lock`](Self::try_lock).
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         self.take(Patience::of(limit))
     }
 
@@ -109,10 +113,14 @@ impl<T: Shareable> Value<T> {
     }
 
     #[inline]
-    fn take(&self, patience: Patience) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
+    fn take(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         outcome(acquire(&self.handle, patience), || ValueGuard {
             value: self.handle.block().cast(),
-            _held: Held::new(&self.handle),
+            held: Held::new(&self.handle),
+            _of: PhantomData,
         })
     }
 }
@@ -147,7 +155,15 @@ impl<'de, T: Shareable> Deserialize<'de> for Value<T> {
 #[must_use = "the lock is given back when the guard is dropped"]
 pub struct ValueGuard<'a, T> {
     value: NonNull<T>,
-    _held: Held<'a>,
+    held: Held,
+    _of: PhantomData<&'a Value<T>>,
+}
+
+impl<T> Lends for ValueGuard<'_, T> {
+    #[expect(private_interfaces, reason = "nobody outside can name the trait")]
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
 }
 
 impl<T: Shareable> Deref for ValueGuard<'_, T> {

@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 use super::layout::{
-    BLOCKS, CLASSES, Entry, FIRST, Head, LEDGER, LEDGERS_AT, LEN, MAGIC, PAGE, PROCESSES, PROCESSES_AT, SLOTS, SLOTS_AT, Slot,
-    TRANSITS, TRANSITS_AT, class_of,
+    BLOCKS, CLASSES, Entry, FIRST, Head, LEDGER, LEDGERS_AT, LEN, MAGIC, PAGE, PROCESSES,
+    PROCESSES_AT, SLOTS, SLOTS_AT, Slot, TRANSITS, TRANSITS_AT, class_of,
 };
 use crate::error::{Error, ErrorKind};
 use crate::sys::memory::{self, Access, Map};
@@ -122,7 +122,10 @@ impl Arena {
     pub(crate) fn empty(&self, slot: usize, size: usize) {
         let class = class_of(slot);
         if CLASSES[class].block >= PAGE {
-            self.map.release(self.block_at(slot, class), size.min(CLASSES[class].block).next_multiple_of(PAGE));
+            self.map.release(
+                self.block_at(slot, class),
+                size.min(CLASSES[class].block).next_multiple_of(PAGE),
+            );
         }
     }
 

@@ -1,9 +1,10 @@
 //! What every shared object is made of: a hold on its slot, and on the slot whose lock guards it; and its form as bytes.
 //!
 //! The bytes name the object and prove nothing: on opening, each part is compared with what the slot itself says.
+#![expect(unsafe_code, reason = "looks at an object as atomic words")]
 
-use std::cell::RefCell;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +15,7 @@ use super::pins;
 use super::process;
 use super::slot::{self, pack, unpack};
 use super::transit::{self, Record};
-use crate::error::{Error, ErrorKind};
+use crate::error::{self, Error, ErrorKind};
 
 /// What an object is. Its number is part of the bytes of a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +51,9 @@ impl Mark {
     /// The mark of an object that holds values of type `T`.
     pub(crate) fn of<T: ?Sized>(kind: Kind) -> Self {
         let name = std::any::type_name::<T>();
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self(hash << 8 | kind as u64)
     }
 }
@@ -100,8 +103,8 @@ impl Handle {
     pub(crate) fn ticket(&self) -> Result<Ticket, Error> {
         let guard = self.guard.as_ref();
         Ok(Ticket {
-            tree: self.hold.own().arena.head().tree.load(Acquire),
-            object: pack(self.hold.slot(), self.hold.generation()),
+            tree: self.tree(),
+            object: self.object(),
             kind: self.slot().kind.load(Acquire),
             size: self.slot().size.load(Acquire),
             guarded_by: self.slot().guarded_by.load(Acquire),
@@ -116,13 +119,17 @@ impl Handle {
     pub(crate) fn open(ticket: &Ticket, mark: Mark) -> Result<Self, Error> {
         let arena = process::own()?.arena;
         if ticket.tree != arena.head().tree.load(Acquire) {
-            return Err(Error::new(ErrorKind::NotFound, "the handle belongs to another tree of processes, or to another machine"));
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "the handle belongs to another tree of processes, or to another machine",
+            ));
         }
         let handle = Self::open_object(ticket, mark)?;
         // Only now: until here the records kept the objects alive.
         for record in ticket.in_transit.iter().flatten() {
             let named = transit::slot_named(record).is_some_and(|slot| {
-                slot == handle.hold.slot() as usize || handle.guard.as_ref().is_some_and(|guard| slot == guard.slot() as usize)
+                slot == handle.hold.slot() as usize
+                    || handle.guard.as_ref().is_some_and(|guard| slot == guard.slot() as usize)
             });
             if named {
                 transit::strike(arena, *record);
@@ -136,11 +143,26 @@ impl Handle {
         let head = hold.head();
         let (kind, size) = (head.kind.load(Acquire), head.size.load(Acquire));
         let guarded_by = head.guarded_by.load(Acquire);
-        if (kind, size, guarded_by) != (ticket.kind, ticket.size, ticket.guarded_by) || kind != mark.0 {
-            return Err(Error::new(ErrorKind::Decode, "the handle means a shared object of another kind"));
+        if (kind, size, guarded_by) != (ticket.kind, ticket.size, ticket.guarded_by)
+            || kind != mark.0
+        {
+            return Err(Error::new(
+                ErrorKind::Decode,
+                "the handle means a shared object of another kind",
+            ));
         }
         let guard = if guarded_by == 0 { None } else { Some(open_hold(guarded_by)?) };
         Ok(Self { hold, guard })
+    }
+
+    /// The tree that it belongs to.
+    pub(crate) fn tree(&self) -> u64 {
+        self.hold.own().arena.head().tree.load(Acquire)
+    }
+
+    /// Its slot and generation, as one word.
+    pub(crate) fn object(&self) -> u64 {
+        pack(self.hold.slot(), self.hold.generation())
     }
 
     /// The slot of the object.
@@ -161,6 +183,13 @@ impl Handle {
     /// Where the object lies. It stays there as long as the handle lives, and is mapped as long as the process does.
     pub(crate) fn block(&self) -> NonNull<u8> {
         block(&self.hold)
+    }
+
+    /// The object as words, for kinds that are nothing else. As many as fit into its size.
+    pub(crate) fn words(&self) -> &[AtomicU64] {
+        // SAFETY: blocks are aligned to 8 at least and mapped as long as the process lives; atomic words may be any bytes. For
+        // kinds that are words nobody looks at the block in another way.
+        unsafe { std::slice::from_raw_parts(self.block().cast().as_ptr(), self.size() / 8) }
     }
 
     /// Bytes of the object.
@@ -189,27 +218,18 @@ fn open_hold(word: u64) -> Result<Hold, Error> {
     let (slot, generation) = unpack(word).ok_or_else(no_handle)?;
     debug_assert!((slot as usize) < SLOTS);
     // Below what was ever used there is memory; above there is nothing to find.
-    if slot::is_fresh(process::own()?.arena, slot as usize) { Err(slot::gone()) } else { Hold::open(slot, generation) }
+    if slot::is_fresh(process::own()?.arena, slot as usize) {
+        Err(slot::gone())
+    } else {
+        Hold::open(slot, generation)
+    }
 }
 
 fn no_handle() -> Error {
     Error::new(ErrorKind::Decode, "these bytes are no handle")
 }
 
-thread_local! {
-    static REFUSAL: RefCell<Option<Error>> = const { RefCell::new(None) };
-}
-
-/// Opens for serde, whose errors are text: the error itself is kept for [`take_refusal`].
+/// Opens for serde.
 pub(crate) fn open_for<E: serde::de::Error>(ticket: &Ticket, mark: Mark) -> Result<Handle, E> {
-    Handle::open(ticket, mark).map_err(|error| {
-        let text = E::custom(&error);
-        REFUSAL.set(Some(error));
-        text
-    })
-}
-
-/// Why the last handle on this thread could not be opened, told once: for the codec, when a decoder gave up.
-pub(crate) fn take_refusal() -> Option<Error> {
-    REFUSAL.take()
+    Handle::open(ticket, mark).map_err(error::refuse)
 }

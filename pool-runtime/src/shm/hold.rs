@@ -35,7 +35,8 @@ static LOCAL: Local = Local {
 
 impl Local {
     fn count(&self, slot: usize) -> &AtomicU32 {
-        let chunk = self.counts[slot / CHUNK].get_or_init(|| (0..CHUNK).map(|_| AtomicU32::new(0)).collect());
+        let chunk = self.counts[slot / CHUNK]
+            .get_or_init(|| (0..CHUNK).map(|_| AtomicU32::new(0)).collect());
         &chunk[slot % CHUNK]
     }
 
@@ -197,7 +198,9 @@ fn reserve(own: &Own, class: usize) -> Result<Option<(u32, u32)>, Error> {
 
 fn try_reserve(own: &Own, slot: usize) -> Result<Option<u32>, Error> {
     let (count, _shard) = (LOCAL.count(slot), LOCAL.shard(slot));
-    if count.load(Acquire) != 0 || slot::phase(own.arena.slot(slot).state.load(Relaxed)) != slot::FREE {
+    if count.load(Acquire) != 0
+        || slot::phase(own.arena.slot(slot).state.load(Relaxed)) != slot::FREE
+    {
         return Ok(None);
     }
     // Entered first: a death from here on is found by whoever sweeps the ledger.
@@ -214,7 +217,8 @@ fn try_reserve(own: &Own, slot: usize) -> Result<Option<u32>, Error> {
 /// last one, the slot is given back.
 pub(crate) fn succeed(own: &Own, slot: usize, meanwhile: impl FnOnce(&Arena)) {
     let (count, _shard) = (LOCAL.count(slot), LOCAL.shard(slot));
-    let mine = count.load(Acquire) != 0 || owner::process_of(own.arena.slot(slot).lock.load(Acquire)) == Some(own.index);
+    let mine = count.load(Acquire) != 0
+        || owner::process_of(own.arena.slot(slot).lock.load(Acquire)) == Some(own.index);
     let entered = mine || ledger::enter(own.arena, own.index, slot).is_ok();
     meanwhile(own.arena);
     if !mine && entered {

@@ -145,7 +145,8 @@ pub(crate) const TRANSITS_AT: usize = PROCESSES_AT + PROCESSES * size_of::<Entry
 pub(crate) const LEDGERS_AT: usize = TRANSITS_AT + TRANSITS * 8;
 pub(crate) const SLOTS_AT: usize = LEDGERS_AT + PROCESSES * LEDGER;
 const BLOCKS_AT: usize = (SLOTS_AT + SLOTS * size_of::<Slot>()).next_multiple_of(2 << 20);
-const _: () = assert!(size_of::<Head>() <= PAGE && size_of::<Slot>() == 128 && size_of::<Entry>() == 64);
+const _: () =
+    assert!(size_of::<Head>() <= PAGE && size_of::<Slot>() == 128 && size_of::<Entry>() == 64);
 
 /// Where the blocks of each class begin.
 pub(crate) const BLOCKS: [usize; CLASSES.len()] = {
@@ -178,7 +179,10 @@ mod tests {
     #[test]
     fn blocks_do_not_overlap_and_are_aligned() {
         for class in 1..CLASSES.len() {
-            assert!(BLOCKS[class] >= BLOCKS[class - 1] + CLASSES[class - 1].block * CLASSES[class - 1].count);
+            assert!(
+                BLOCKS[class]
+                    >= BLOCKS[class - 1] + CLASSES[class - 1].block * CLASSES[class - 1].count
+            );
             assert_eq!(BLOCKS[class] % CLASSES[class].block.min(PAGE), 0);
         }
     }

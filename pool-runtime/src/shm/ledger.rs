@@ -36,7 +36,8 @@ pub(crate) fn held_by_others(arena: &Arena, slot: usize, except: Option<usize>) 
 }
 
 fn holds(arena: &Arena, process: usize, slot: usize) -> bool {
-    has_page(arena, process, slot / SLOTS_PER_PAGE) && arena.ledger(process, slot / 64).load(SeqCst) & 1 << (slot % 64) != 0
+    has_page(arena, process, slot / SLOTS_PER_PAGE)
+        && arena.ledger(process, slot / 64).load(SeqCst) & 1 << (slot % 64) != 0
 }
 
 /// Pages without memory are not looked at: a look would give them some.
@@ -46,14 +47,19 @@ fn has_page(arena: &Arena, process: usize, page: usize) -> bool {
 
 /// Every slot that stands in the ledger of `process`.
 pub(crate) fn slots(arena: &Arena, process: usize) -> impl Iterator<Item = usize> {
-    let words = (0..LEDGER / 8).step_by(WORDS_PER_PAGE).filter(move |word| has_page(arena, process, word / WORDS_PER_PAGE));
+    let words = (0..LEDGER / 8)
+        .step_by(WORDS_PER_PAGE)
+        .filter(move |word| has_page(arena, process, word / WORDS_PER_PAGE));
     let words = words.flat_map(|first| first..first + WORDS_PER_PAGE);
-    words.flat_map(move |word| bits(arena.ledger(process, word).load(SeqCst)).map(move |bit| word * 64 + bit))
+    words.flat_map(move |word| {
+        bits(arena.ledger(process, word).load(SeqCst)).map(move |bit| word * 64 + bit)
+    })
 }
 
 /// The slots of word `word` that stand in any ledger, as bits.
 pub(crate) fn held_in_word(arena: &Arena, word: usize) -> u64 {
-    let held = process::entries(arena).filter(|&process| has_page(arena, process, word / WORDS_PER_PAGE));
+    let held =
+        process::entries(arena).filter(|&process| has_page(arena, process, word / WORDS_PER_PAGE));
     held.fold(0, |all, process| all | arena.ledger(process, word).load(SeqCst))
 }
 

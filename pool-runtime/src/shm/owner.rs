@@ -59,7 +59,9 @@ pub(crate) fn process_of(word: u64) -> Option<usize> {
 pub(crate) fn fate(arena: &Arena, word: u64) -> Thread {
     let Some(process) = process_of(word) else { return Thread::Lives };
     match process::state(arena.entry(process).state.load(Acquire)) {
-        State::Here(identity) => identity.thread((word & TID) as u32, word >> BEGAN_AT & BEGAN, BEGAN),
+        State::Here(identity) => {
+            identity.thread((word & TID) as u32, word >> BEGAN_AT & BEGAN, BEGAN)
+        }
         // Its process was found dead; whoever sweeps it writes the word anew.
         State::SweptBy(_) | State::Free => Thread::ProcessEnded,
     }
@@ -68,7 +70,9 @@ pub(crate) fn fate(arena: &Arena, word: u64) -> Thread {
 /// Frees a lock that a dead process held, for the next one to be told.
 pub(crate) fn bequeath(word: &AtomicU64, process: usize) {
     let now = word.load(SeqCst);
-    if process_of(now) == Some(process) && word.compare_exchange(now, DIED | now & WAITERS, SeqCst, Relaxed).is_ok() {
+    if process_of(now) == Some(process)
+        && word.compare_exchange(now, DIED | now & WAITERS, SeqCst, Relaxed).is_ok()
+    {
         futex::wake(futex::low_half(word), 1);
     }
 }

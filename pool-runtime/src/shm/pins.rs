@@ -23,6 +23,16 @@ impl Pins {
         self.0.is_empty()
     }
 
+    /// Holds these slots too, which somebody else holds now; those that are gone are passed over.
+    pub(crate) fn open(slots: &[(u32, u32)]) -> Self {
+        Self(
+            slots
+                .iter()
+                .filter_map(|&(slot, generation)| Hold::open(slot, generation).ok())
+                .collect(),
+        )
+    }
+
     /// Adds another's to these.
     pub(crate) fn merge(&mut self, other: Self) {
         self.0.extend(other.0);

@@ -8,8 +8,9 @@
 //! | `HERE` 1 | pid | start time, in ticks | this process has it, alive or dead |
 //! | `SWEPT` 2 | entry of the sweeper | 0 | its process is dead, and the sweeper is giving back what it held |
 
-use std::sync::OnceLock;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::arena::Arena;
 use super::layout::PROCESSES;
@@ -81,12 +82,16 @@ pub(crate) fn own_if_any() -> Option<&'static Own> {
 
 #[cold]
 fn forked() -> Error {
-    Error::new(ErrorKind::Disconnected, "this process is a plain fork: its handles belong to the process it was copied from")
+    Error::new(
+        ErrorKind::Disconnected,
+        "this process is a plain fork: its handles belong to the process it was copied from",
+    )
 }
 
 fn enter(arena: &'static Arena) -> Result<Own, Error> {
     let word = here(Identity::own());
-    let parent = find(arena, alive::parent_pid()).map_or(0, |index| arena.entry(index).state.load(Acquire));
+    let parent =
+        find(arena, alive::parent_pid()).map_or(0, |index| arena.entry(index).state.load(Acquire));
     let index = (0..PROCESSES).find(|&index| {
         let entry = arena.entry(index);
         if entry.state.load(Relaxed) != FREE {
@@ -96,7 +101,9 @@ fn enter(arena: &'static Arena) -> Result<Own, Error> {
         arena.head().processes_used.fetch_max(index as u64 + 1, AcqRel);
         entry.state.compare_exchange(FREE, word, AcqRel, Relaxed).is_ok()
     });
-    let index = index.ok_or_else(|| Error::new(ErrorKind::Full, format!("a tree has at most {PROCESSES} processes at a time")))?;
+    let index = index.ok_or_else(|| {
+        Error::new(ErrorKind::Full, format!("a tree has at most {PROCESSES} processes at a time"))
+    })?;
     arena.entry(index).parent.store(parent, Release);
     arena.entry(index).seen_dead.store(0, Release);
     Ok(Own { arena, index, word })
@@ -123,7 +130,28 @@ pub(crate) fn is_alive(arena: &Arena, index: usize) -> bool {
 /// Whether the process that such a state word names can still touch memory.
 pub(crate) fn word_is_alive(word: u64) -> bool {
     match state(word) {
-        State::Here(identity) => OWN.get().is_some_and(|own| own.as_ref().is_ok_and(|own| own.word == word)) || identity.is_alive(),
+        State::Here(identity) => {
+            OWN.get().is_some_and(|own| own.as_ref().is_ok_and(|own| own.word == word))
+                || identity.is_alive()
+        }
         _ => false,
     }
+}
+
+/// As [`word_is_alive`], but what was found alive within the last moment is taken for alive.
+pub(crate) fn word_seems_alive(word: u64) -> bool {
+    /// A look at `/proc` takes some 15 µs; for this long it is not repeated.
+    const FRESH: Duration = Duration::from_millis(1);
+    static SEEN: Mutex<Vec<(u64, Instant)>> = Mutex::new(Vec::new());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = Instant::now();
+    seen.retain(|(_, at)| now.saturating_duration_since(*at) < FRESH);
+    if seen.iter().any(|(known, _)| *known == word) {
+        return true;
+    }
+    let alive = word_is_alive(word);
+    if alive {
+        seen.push((word, now));
+    }
+    alive
 }

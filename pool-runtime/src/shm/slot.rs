@@ -63,7 +63,8 @@ pub(crate) fn try_reserve(arena: &Arena, me: usize, slot: usize) -> Option<u32> 
     // Generation 0 is never given out: a handle of zeros is none.
     let next = generation(old).wrapping_add(1).max(1);
     let free = phase(old) == FREE;
-    (free && word.compare_exchange(old, state(RESERVED, me, next), SeqCst, Relaxed).is_ok()).then_some(next)
+    (free && word.compare_exchange(old, state(RESERVED, me, next), SeqCst, Relaxed).is_ok())
+        .then_some(next)
 }
 
 /// The object is whole: others may open it.
@@ -108,7 +109,10 @@ pub(crate) fn let_go(arena: &Arena, me: usize, slot: usize) {
         ledger::strike(arena, me, slot);
         // One that let go at the same moment may have relied on us.
         let state = arena.slot(slot).state.load(SeqCst);
-        if phase(state) != LIVE || is_held(arena, slot, None) || ledger::enter(arena, me, slot).is_err() {
+        if phase(state) != LIVE
+            || is_held(arena, slot, None)
+            || ledger::enter(arena, me, slot).is_err()
+        {
             return;
         }
     }
@@ -124,7 +128,9 @@ fn settle(arena: &Arena, me: usize, slot: usize) {
     loop {
         let now = word.load(SeqCst);
         let generation = generation(now);
-        let ours = |phase| word.compare_exchange(now, state(phase, me, generation), SeqCst, Relaxed).is_ok();
+        let ours = |phase| {
+            word.compare_exchange(now, state(phase, me, generation), SeqCst, Relaxed).is_ok()
+        };
         let abandoned = owner(now) == me || !process::is_alive(arena, owner(now));
         match phase(now) {
             LIVE if !ours(ASKING) => {}
@@ -135,7 +141,9 @@ fn settle(arena: &Arena, me: usize, slot: usize) {
                 word.store(state(ERASED, me, generation), SeqCst);
                 return erase(arena, slot, generation);
             }
-            ASKING if abandoned => drop(word.compare_exchange(now, state(LIVE, 0, generation), SeqCst, Relaxed)),
+            ASKING if abandoned => {
+                let _ = word.compare_exchange(now, state(LIVE, 0, generation), SeqCst, Relaxed);
+            }
             RESERVED | ERASED if abandoned => {
                 if ours(ERASED) {
                     return erase(arena, slot, generation);
@@ -169,7 +177,12 @@ pub(crate) fn is_fresh(arena: &Arena, slot: usize) -> bool {
 }
 
 /// Numbers of slots of a class that are worth a try: fresh ones, or such that were freed by anybody.
-pub(crate) fn candidates(arena: &Arena, class: usize, wanted: usize, from: usize) -> Result<Vec<u32>, Error> {
+pub(crate) fn candidates(
+    arena: &Arena,
+    class: usize,
+    wanted: usize,
+    from: usize,
+) -> Result<Vec<u32>, Error> {
     let head = arena.head();
     let used = (head.used[class].load(Acquire) as usize).min(CLASSES[class].count);
     let free = head.free[class].load(Relaxed) as usize;
@@ -182,12 +195,16 @@ pub(crate) fn candidates(arena: &Arena, class: usize, wanted: usize, from: usize
         return Ok((used..used + n).rev().map(|at| (FIRST[class] + at) as u32).collect());
     }
     let found = (0..used).map(|at| FIRST[class] + (from + at) % used);
-    let found: Vec<u32> =
-        found.filter(|&slot| phase(arena.slot(slot).state.load(Relaxed)) == FREE).take(wanted).map(|slot| slot as u32).collect();
+    let found: Vec<u32> = found
+        .filter(|&slot| phase(arena.slot(slot).state.load(Relaxed)) == FREE)
+        .take(wanted)
+        .map(|slot| slot as u32)
+        .collect();
     if found.is_empty() {
         head.free[class].store(0, Relaxed);
     } else {
-        let _ = head.free[class].fetch_update(Release, Relaxed, |free| Some(free.saturating_sub(found.len() as u64)));
+        let _ = head.free[class]
+            .fetch_update(Release, Relaxed, |free| Some(free.saturating_sub(found.len() as u64)));
     }
     Ok(found)
 }

@@ -30,7 +30,9 @@ pub(crate) fn child_ended(pid: u32) {
 pub(crate) fn now_and_then(own: &Own) {
     static LAST: AtomicU64 = AtomicU64::new(0);
     let (now, last) = (clock(), LAST.load(Relaxed));
-    if now >= last + EVERY.as_millis() as u64 && LAST.compare_exchange(last, now, AcqRel, Relaxed).is_ok() {
+    if now >= last + EVERY.as_millis() as u64
+        && LAST.compare_exchange(last, now, AcqRel, Relaxed).is_ok()
+    {
         all(own, now);
     }
 }
@@ -38,7 +40,10 @@ pub(crate) fn now_and_then(own: &Own) {
 /// Milliseconds since the machine started, never 0: the same clock in every process.
 fn clock() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
-    (Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_nanos(time.tv_nsec.unsigned_abs())).as_millis() as u64 + 1
+    (Duration::from_secs(time.tv_sec.unsigned_abs())
+        + Duration::from_nanos(time.tv_nsec.unsigned_abs()))
+    .as_millis() as u64
+        + 1
 }
 
 /// Sweeps every dead process that is not left to its parent.
@@ -75,10 +80,17 @@ pub(crate) fn sweep(own: &Own, index: usize) {
         State::Here(_) => !process::word_is_alive(word),
         State::SweptBy(by) => !process::is_alive(own.arena, by),
     };
-    if !dead || entry.state.compare_exchange(word, process::swept_by(own.index), AcqRel, Relaxed).is_err() {
+    if !dead
+        || entry
+            .state
+            .compare_exchange(word, process::swept_by(own.index), AcqRel, Relaxed)
+            .is_err()
+    {
         return;
     }
-    let begun = |&other: &usize| process::state(own.arena.entry(other).state.load(Relaxed)) == State::SweptBy(index);
+    let begun = |&other: &usize| {
+        process::state(own.arena.entry(other).state.load(Relaxed)) == State::SweptBy(index)
+    };
     process::entries(own.arena).filter(begun).for_each(|other| sweep(own, other));
     for at in ledger::slots(own.arena, index) {
         owner::bequeath(&own.arena.slot(at).lock, index);
@@ -99,7 +111,8 @@ fn orphans(own: &Own) {
         let used = own.arena.head().used[class].load(Relaxed) as usize;
         let (from, to) = (FIRST[class], FIRST[class] + used.min(CLASSES[class].count));
         for word in from / 64..to.div_ceil(64) {
-            let nobodys = ledger::bits(!ledger::held_in_word(own.arena, word)).map(|bit| word * 64 + bit);
+            let nobodys =
+                ledger::bits(!ledger::held_in_word(own.arena, word)).map(|bit| word * 64 + bit);
             for at in nobodys.filter(|at| (from..to).contains(at)) {
                 let phase = slot::phase(own.arena.slot(at).state.load(Relaxed));
                 if phase != slot::FREE && !transit::names(own.arena, at) {

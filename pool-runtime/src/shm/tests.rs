@@ -39,7 +39,9 @@ fn a_stale_ticket_does_not_open_what_took_the_place() {
 fn another_kind_is_refused() {
     let object = make(8);
     let ticket = object.ticket().expect("a ticket");
-    for mark in [Mark::plain(Kind::Lock), Mark::of::<u64>(Kind::Value), Mark::of::<f64>(Kind::Buffer)] {
+    for mark in
+        [Mark::plain(Kind::Lock), Mark::of::<u64>(Kind::Value), Mark::of::<f64>(Kind::Buffer)]
+    {
         assert_eq!(Handle::open(&ticket, mark).expect_err("refused").kind(), ErrorKind::Decode);
     }
 }
@@ -48,7 +50,8 @@ fn another_kind_is_refused() {
 fn whatever_bytes_are_opened_nothing_but_an_error_comes_of_it() {
     let object = make(8);
     let mut bytes = Vec::new();
-    crate::codec::message::encode(&object.ticket().expect("a ticket"), &mut bytes).expect("encodes");
+    crate::codec::message::encode(&object.ticket().expect("a ticket"), &mut bytes)
+        .expect("encodes");
     for at in 0..bytes.len() {
         for flip in [1, 0x80, 0xff] {
             let mut forged = bytes.clone();
@@ -78,7 +81,9 @@ fn recycled_memory_is_zero() {
 
 #[test]
 fn memory_of_large_objects_is_given_back() {
-    let blocks = || rustix::fs::fstat(process::own().expect("an arena").arena.file()).expect("fstat").st_blocks;
+    let blocks = || {
+        rustix::fs::fstat(process::own().expect("an arena").arena.file()).expect("fstat").st_blocks
+    };
     let before = blocks();
     let object = make(64 << 20);
     assert!(blocks() >= before + (64 << 20) / 512);
@@ -89,9 +94,11 @@ fn memory_of_large_objects_is_given_back() {
 
 #[test]
 fn too_much_is_an_error() {
-    let error = Handle::make(Mark::plain(Kind::Buffer), (65 << 30, 8), None, |_| ()).expect_err("too large");
+    let error = Handle::make(Mark::plain(Kind::Buffer), (65 << 30, 8), None, |_| ())
+        .expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
-    let error = Handle::make(Mark::plain(Kind::Buffer), (8, 1 << 20), None, |_| ()).expect_err("too aligned");
+    let error = Handle::make(Mark::plain(Kind::Buffer), (8, 1 << 20), None, |_| ())
+        .expect_err("too aligned");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
 }
 

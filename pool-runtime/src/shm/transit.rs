@@ -70,7 +70,10 @@ fn fresh(arena: &Arena, word: u64) -> Result<usize, Error> {
     loop {
         let at = arena.head().transits_used.load(Acquire) as usize;
         if at >= TRANSITS {
-            return Err(Error::new(ErrorKind::Full, format!("at most {TRANSITS} handles can be on their way in results")));
+            return Err(Error::new(
+                ErrorKind::Full,
+                format!("at most {TRANSITS} handles can be on their way in results"),
+            ));
         }
         arena.back_transit(at)?;
         arena.head().transits_used.fetch_max(at as u64 + 1, SeqCst);

@@ -26,7 +26,10 @@ impl Patience {
     /// From now on; a time too long to be reckoned with is for ever, but for what a thread's own lock gives.
     pub(crate) fn of(limit: Duration) -> Self {
         let far = Duration::from_secs(1 << 32);
-        Instant::now().checked_add(limit).or_else(|| Instant::now().checked_add(far)).map_or(Self::Forever, Self::Until)
+        Instant::now()
+            .checked_add(limit)
+            .or_else(|| Instant::now().checked_add(far))
+            .map_or(Self::Forever, Self::Until)
     }
 
     pub(crate) fn left(self) -> Option<Duration> {
@@ -94,6 +97,15 @@ fn acquire_slot(own: &'static Own, slot: &Slot, patience: Patience) -> Result<Ta
     word::lock(&Shared { own, slot, patience }, owner::me(own)).map_err(Refusal::Refused)
 }
 
+/// Takes an object's own lock, for a few steps on its state. Whoever does so puts right first what a dead one left half done.
+///
+/// # Errors
+/// Kind `Disconnected` in a plain fork.
+pub(crate) fn enter(handle: &Handle) -> Result<Held, Error> {
+    acquire_slot(handle.own(), handle.slot(), Patience::Forever)?;
+    Ok(Held::of(handle.own(), handle.slot()))
+}
+
 /// Why a lock was not got.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Refusal {
@@ -105,18 +117,29 @@ pub(crate) enum Refusal {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Refused(Refused::OwnThread) => Self::new(ErrorKind::Deadlock, "this thread holds the lock already"),
-            Refusal::Refused(Refused::HolderEnded) => {
-                Self::new(ErrorKind::Deadlock, "the thread that held the lock ended without giving it back, and its process lives")
+            Refusal::Refused(Refused::OwnThread) => {
+                Self::new(ErrorKind::Deadlock, "this thread holds the lock already")
             }
-            Refusal::Refused(Refused::NotNow) => Self::new(ErrorKind::TimedOut, "the lock did not come free"),
-            Refusal::Copy => Self::new(ErrorKind::Disconnected, "in a plain fork the handles of the parent cannot be used"),
+            Refusal::Refused(Refused::HolderEnded) => Self::new(
+                ErrorKind::Deadlock,
+                "the thread that held the lock ended without giving it back, and its process lives",
+            ),
+            Refusal::Refused(Refused::NotNow) => {
+                Self::new(ErrorKind::TimedOut, "the lock did not come free")
+            }
+            Refusal::Copy => Self::new(
+                ErrorKind::Disconnected,
+                "in a plain fork the handles of the parent cannot be used",
+            ),
         }
     }
 }
 
 /// The outcome of [`acquire`] with the guard that goes with it; `None` when it was not to be had in time.
-pub(crate) fn outcome<G>(taken: Result<Taken, Refusal>, guard: impl FnOnce() -> G) -> Result<Option<G>, LockError<G>> {
+pub(crate) fn outcome<G>(
+    taken: Result<Taken, Refusal>,
+    guard: impl FnOnce() -> G,
+) -> Result<Option<G>, LockError<G>> {
     match taken {
         Ok(Taken::Plainly) => Ok(Some(guard())),
         Ok(Taken::FromTheDead) => Err(LockError::owner_died(guard())),
@@ -125,40 +148,58 @@ pub(crate) fn outcome<G>(taken: Result<Taken, Refusal>, guard: impl FnOnce() -> 
     }
 }
 
-/// A lock that is held; dropping this gives it back. It is the thread's that took it.
+/// A lock that is held; dropping this gives it back. It is the thread's that took it, and whoever keeps it keeps the handle
+/// borrowed.
 #[derive(Debug)]
-pub(crate) struct Held<'a> {
-    handle: &'a Handle,
+pub(crate) struct Held {
+    own: &'static Own,
+    slot: &'static Slot,
+    /// `false` when it was given back and could not be taken again.
+    is_held: bool,
     _of_this_thread: PhantomData<*const ()>,
 }
 
-impl<'a> Held<'a> {
-    /// The lock of `handle` was just taken by this thread.
+impl Held {
+    /// The lock that guards the object of `handle` was just taken by this thread.
     #[inline]
-    pub(crate) fn new(handle: &'a Handle) -> Self {
-        Self { handle, _of_this_thread: PhantomData }
+    pub(crate) fn new(handle: &Handle) -> Self {
+        Self::of(handle.own(), handle.lock_slot())
     }
 
-    /// The object whose lock is held.
-    pub(crate) fn handle(&self) -> &'a Handle {
-        self.handle
+    #[inline]
+    fn of(own: &'static Own, slot: &'static Slot) -> Self {
+        Self { own, slot, is_held: true, _of_this_thread: PhantomData }
+    }
+
+    /// Whether this is the lock that guards the object of `handle`.
+    pub(crate) fn guards(&self, handle: &Handle) -> bool {
+        std::ptr::eq(self.slot, handle.lock_slot())
+    }
+
+    /// Gives the lock back, runs `meanwhile`, and takes it again.
+    pub(crate) fn without(&mut self, meanwhile: impl FnOnce()) -> Result<Taken, Refusal> {
+        self.is_held = false;
+        release(self.own, self.slot);
+        meanwhile();
+        let taken = acquire_slot(self.own, self.slot, Patience::Forever)?;
+        self.is_held = true;
+        Ok(taken)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for Held {
     #[inline]
     fn drop(&mut self) {
         // A copy of the process that took it holds nothing.
-        if !fork::is_copy() {
-            release(self.handle);
+        if self.is_held && !fork::is_copy() {
+            release(self.own, self.slot);
         }
     }
 }
 
-/// Gives the lock of an object back, which this thread holds.
 #[inline]
-pub(crate) fn release(handle: &Handle) {
-    word::unlock(&Shared { own: handle.own(), slot: handle.lock_slot(), patience: Patience::None });
+fn release(own: &'static Own, slot: &Slot) {
+    word::unlock(&Shared { own, slot, patience: Patience::None });
 }
 
 /// Who holds the lock of an object, in words.

@@ -1,14 +1,15 @@
 //! `Lock`: one holder at a time, of all threads of all processes.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
+use super::condition::sealed::Lends;
 use super::error::LockError;
 use super::held::{Held, Patience, acquire, describe, outcome};
+use super::travels;
 use crate::error::Error;
-use crate::shm::handle::{Handle, Kind, Mark, Ticket, open_for};
+use crate::shm::handle::{Handle, Kind, Mark};
 
 /// A lock that goes anywhere: clone it, send it to a task, keep it in a struct; all copies are one lock.
 ///
@@ -43,7 +44,8 @@ impl Lock {
     /// Kind `OwnerDied` when its last holder died, with the lock in the error; `Deadlock` when this thread holds it already, or
     /// a thread that ended does.
     pub fn lock(&self) -> Result<LockGuard<'_>, LockError<LockGuard<'_>>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free; `None` if it is not.
@@ -58,13 +60,22 @@ impl Lock {
     ///
     /// # Errors
     /// As for [`try_lock`](Self::try_lock).
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
         self.take(Patience::of(limit))
     }
 
     #[inline]
-    pub(crate) fn take(&self, patience: Patience) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
-        outcome(acquire(&self.handle, patience), || LockGuard(Held::new(&self.handle)))
+    pub(crate) fn take(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<LockGuard<'_>>, LockError<LockGuard<'_>>> {
+        outcome(acquire(&self.handle, patience), || LockGuard {
+            held: Held::new(&self.handle),
+            _of: PhantomData,
+        })
     }
 }
 
@@ -74,20 +85,19 @@ impl fmt::Debug for Lock {
     }
 }
 
-impl Serialize for Lock {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.ticket().map_err(serde::ser::Error::custom)?.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Lock {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ticket = Ticket::deserialize(deserializer)?;
-        Ok(Self { handle: open_for(&ticket, Mark::plain(Kind::Lock))? })
-    }
-}
+travels!(Lock, Lock);
 
 /// A [`Lock`], held. Dropping it gives the lock back. It stays in its thread.
 #[derive(Debug)]
 #[must_use = "the lock is given back when the guard is dropped"]
-pub struct LockGuard<'a>(pub(crate) Held<'a>);
+pub struct LockGuard<'a> {
+    held: Held,
+    _of: PhantomData<&'a Lock>,
+}
+
+impl Lends for LockGuard<'_> {
+    #[expect(private_interfaces, reason = "nobody outside can name the trait")]
+    fn held(&mut self) -> &mut Held {
+        &mut self.held
+    }
+}

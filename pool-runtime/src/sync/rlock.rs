@@ -4,12 +4,11 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use super::error::LockError;
 use super::held::{Held, Patience, acquire, describe, is_mine, outcome};
+use super::travels;
 use crate::error::{Error, ErrorKind};
-use crate::shm::handle::{Handle, Kind, Mark, Ticket, open_for};
+use crate::shm::handle::{Handle, Kind, Mark};
 use crate::sys::fork;
 
 /// As [`Lock`](crate::Lock), but re-entrant: the thread that holds it may take it again, and gives it back when its last
@@ -44,7 +43,8 @@ impl RLock {
     /// # Errors
     /// Kind `OwnerDied` when its last holder died, with the lock in the error; `Deadlock` when a thread that ended holds it.
     pub fn lock(&self) -> Result<RLockGuard<'_>, LockError<RLockGuard<'_>>> {
-        self.take(Patience::Forever).map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
+        self.take(Patience::Forever)
+            .map(|guard| guard.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
     }
 
     /// Takes the lock if it is free, or this thread's; `None` if it is not.
@@ -59,7 +59,10 @@ impl RLock {
     ///
     /// # Errors
     /// As for [`lock`](Self::lock).
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
         self.take(Patience::of(limit))
     }
 
@@ -68,12 +71,18 @@ impl RLock {
         if is_mine(&self.handle) { self.handle.slot().depth.load(Relaxed) as usize } else { 0 }
     }
 
-    fn take(&self, patience: Patience) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
-        let guard = || RLockGuard { handle: &self.handle, _of_this_thread: std::marker::PhantomData };
+    fn take(
+        &self,
+        patience: Patience,
+    ) -> Result<Option<RLockGuard<'_>>, LockError<RLockGuard<'_>>> {
+        let guard =
+            || RLockGuard { handle: &self.handle, _of_this_thread: std::marker::PhantomData };
         if !fork::is_copy() && is_mine(&self.handle) {
             // Only the holder writes the depth, and that is this thread.
             let depth = self.handle.slot().depth.load(Relaxed);
-            let deeper = depth.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Full, "the lock is taken too often"));
+            let deeper = depth
+                .checked_add(1)
+                .ok_or_else(|| Error::new(ErrorKind::Full, "the lock is taken too often"));
             self.handle.slot().depth.store(deeper.map_err(LockError::from_error)?, Relaxed);
             return Ok(Some(guard()));
         }
@@ -86,22 +95,16 @@ impl RLock {
 
 impl fmt::Debug for RLock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RLock(held by {}, {} times)", describe(&self.handle), self.handle.slot().depth.load(Relaxed))
+        write!(
+            f,
+            "RLock(held by {}, {} times)",
+            describe(&self.handle),
+            self.handle.slot().depth.load(Relaxed)
+        )
     }
 }
 
-impl Serialize for RLock {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.ticket().map_err(serde::ser::Error::custom)?.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for RLock {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let ticket = Ticket::deserialize(deserializer)?;
-        Ok(Self { handle: open_for(&ticket, Mark::plain(Kind::RLock))? })
-    }
-}
+travels!(RLock, RLock);
 
 /// An [`RLock`], held once. When the last of a thread's guards is dropped, the lock is given back. It stays in its thread.
 #[derive(Debug)]

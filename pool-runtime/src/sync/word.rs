@@ -75,7 +75,11 @@ fn lock_slowly(ground: &impl Ground, me: u64) -> Result<Taken, Refused> {
             return Err(Refused::OwnThread);
         }
         if left.is_some_and(|left| left.is_zero()) {
-            return if holder(now) == me { Err(Refused::NotNow) } else { ask(ground, me, now).unwrap_or(Err(Refused::NotNow)) };
+            return if holder(now) == me {
+                Err(Refused::NotNow)
+            } else {
+                ask(ground, me, now).unwrap_or(Err(Refused::NotNow))
+            };
         }
         if looks < LOOKS {
             looks += 1;
@@ -87,7 +91,10 @@ fn lock_slowly(ground: &impl Ground, me: u64) -> Result<Taken, Refused> {
         }
         let now = now | WAITERS;
         mark = WAITERS;
-        if !ground.sleep(now, left.map_or(slice, |left| left.min(slice))) && ground.load() == now && holder(now) != me {
+        if !ground.sleep(now, left.map_or(slice, |left| left.min(slice)))
+            && ground.load() == now
+            && holder(now) != me
+        {
             if let Some(answer) = ask(ground, me, now) {
                 return answer;
             }

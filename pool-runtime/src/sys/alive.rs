@@ -36,7 +36,10 @@ struct Stat {
 impl Identity {
     /// This process.
     pub(crate) fn own() -> Self {
-        Self { pid: std::process::id(), start: stat("/proc/self/stat").map_or(0, |stat| stat.start) }
+        Self {
+            pid: std::process::id(),
+            start: stat("/proc/self/stat").map_or(0, |stat| stat.start),
+        }
     }
 
     /// Whether it can still touch memory. A process that has ended and was not reaped cannot.
@@ -54,7 +57,10 @@ impl Identity {
     /// What became of one of its threads; `began` is compared under `mask`.
     pub(crate) fn thread(self, tid: u32, began: u64, mask: u64) -> Thread {
         let lives = || match stat(&format!("/proc/{}/task/{tid}/stat", self.pid)) {
-            Some(stat) => !matches!(stat.state, b'Z' | b'X') && (self.start == 0 || stat.start & mask == began),
+            Some(stat) => {
+                !matches!(stat.state, b'Z' | b'X')
+                    && (self.start == 0 || stat.start & mask == began)
+            }
             None => true,
         };
         if exists(self.pid, tid) && lives() && (tid != self.pid || self.is_alive()) {
@@ -129,7 +135,8 @@ mod tests {
         let mut child = std::process::Command::new("true").spawn().expect("`true` starts");
         let pid = child.id();
         let start = stat(&format!("/proc/{pid}/stat")).expect("it is there").start;
-        let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        let options =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
         let id = Pid::from_raw(pid.cast_signed()).expect("a pid");
         rustix::process::waitid(rustix::process::WaitId::Pid(id), options).expect("it ends");
         assert!(!Identity { pid, start }.is_alive());
