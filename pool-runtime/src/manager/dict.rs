@@ -9,7 +9,8 @@ use serde::de::DeserializeOwned;
 
 use super::handle::Request;
 use super::session::Call;
-use super::table::{Answer, Class, Stored, no_method};
+use super::modify::Turns;
+use super::table::{Answer, Class, Stored};
 use super::wire::Args;
 use crate::error::Error;
 
@@ -26,17 +27,55 @@ const UPDATE: u32 = 9;
 
 /// What the server keeps. A key is its encoding.
 #[derive(Default)]
-pub(crate) struct Map(Mutex<HashMap<Box<[u8]>, Stored>>);
+pub(crate) struct Map {
+    entries: Mutex<Entries>,
+    pub(crate) turns: Turns,
+}
+
+#[derive(Default)]
+struct Entries {
+    values: HashMap<Box<[u8]>, (Stored, u64)>,
+    /// Goes up with every value that is put, and is the version of that value; one that is not there has version 0.
+    version: u64,
+}
+
+impl Entries {
+    fn insert(&mut self, key: &[u8], value: Stored) -> Option<Stored> {
+        self.version += 1;
+        let old = match self.values.get_mut(key) {
+            Some(entry) => Some(std::mem::replace(entry, (value, self.version))),
+            None => self.values.insert(key.into(), (value, self.version)),
+        };
+        old.map(|(old, _)| old)
+    }
+}
 
 impl Map {
-    pub(crate) fn entries(&self) -> MutexGuard<'_, HashMap<Box<[u8]>, Stored>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A value and its version.
+    pub(crate) fn look(&self, key: &[u8]) -> (Option<Stored>, u64) {
+        self.entries().values.get(key).cloned().map_or((None, 0), |(value, version)| (Some(value), version))
+    }
+
+    /// Puts a value in place of the one of that version, if it is still there; says whether.
+    pub(crate) fn replace(&self, key: &[u8], version: u64, new: Stored) -> bool {
+        let mut entries = self.entries();
+        if entries.values.get(key).map_or(0, |(_, version)| *version) != version {
+            return false;
+        }
+        let old = entries.insert(key, new);
+        drop(entries);
+        drop(old);
+        true
     }
 
     fn update(&self, args: &mut Args<'_>, call: &Call<'_>) -> Result<(), Error> {
         let mut new = Vec::new();
         for _ in 0..args.usize()? {
-            let key = args.blob()?.bytes.into();
+            let key = args.blob()?.bytes;
             new.push((key, Stored::new(args.blob()?, call)?));
         }
         let mut entries = self.entries();
@@ -53,20 +92,20 @@ impl Class for Map {
             INSERT => {
                 let key = args.blob()?.bytes;
                 let value = Stored::new(args.blob()?, call)?;
-                let old = self.entries().insert(key.into(), value);
+                let old = self.entries().insert(key, value);
                 answer.option(old.as_ref());
             }
-            GET => answer.option(self.entries().get(args.blob()?.bytes)),
+            GET => answer.option(self.entries().values.get(args.blob()?.bytes).map(|(value, _)| value)),
             REMOVE => {
-                let old = self.entries().remove(args.blob()?.bytes);
-                answer.option(old.as_ref());
+                let old = self.entries().values.remove(args.blob()?.bytes);
+                answer.option(old.as_ref().map(|(old, _)| old));
             }
-            CONTAINS => answer.flag(self.entries().contains_key(args.blob()?.bytes)),
-            LEN => answer.count(self.entries().len()),
+            CONTAINS => answer.flag(self.entries().values.contains_key(args.blob()?.bytes)),
+            LEN => answer.count(self.entries().values.len()),
             KEYS | VALUES | ITEMS => {
                 let entries = self.entries();
-                answer.count(entries.len());
-                for (key, value) in &*entries {
+                answer.count(entries.values.len());
+                for (key, (value, _)) in &entries.values {
                     if method != VALUES {
                         answer.bytes.extend_from_slice(key);
                     }
@@ -76,11 +115,11 @@ impl Class for Map {
                 }
             }
             CLEAR => {
-                let old = std::mem::take(&mut *self.entries());
+                let old = std::mem::take(&mut self.entries().values);
                 drop(old);
             }
             UPDATE => self.update(args, call)?,
-            other => return Err(no_method(other)),
+            other => self.modify_method(other, args, call, answer)?,
         }
         Ok(())
     }

@@ -65,11 +65,6 @@ impl Handle {
         self.0.id
     }
 
-    /// Whether both are handles of one object.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        self.0.id == other.0.id && self.0.link.server() == other.0.link.server()
-    }
-
     /// Calls a method without arguments.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use super::wire::{self, DESK, Locator, LONGEST_OPENING, Opening, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::net::client::{self, authenticate};
 use crate::net::{Address, ByteConnection};
-use crate::sys::random;
+use crate::sys::{process, random};
 
 /// How long a connection to a server may take to be made.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -29,6 +29,8 @@ pub(crate) struct Link {
     idle: Mutex<Vec<Line>>,
     gone: AtomicBool,
     made_by: u32,
+    /// Whether the server runs the same file as this process, so that both know the same tasks.
+    this_program: bool,
 }
 
 /// A connection for calls, and the room for their bytes.
@@ -54,14 +56,18 @@ impl Link {
             return Ok(link);
         }
         let until = Instant::now() + CONNECT;
-        let (control, session, welcome) = match connect_local(locator, until) {
-            Err(_) if locator.address.is_some() => connect_remote(locator, until)?,
+        let mut locator = locator.clone();
+        let connected = match connect_local(&locator, until) {
+            Err(_) if locator.address.is_some() => {
+                locator.local.clear();
+                connect_remote(&locator, until)?
+            }
             other => other?,
         };
-        if welcome.server != locator.server {
+        if connected.2.server != locator.server {
             return Err(Error::new(ErrorKind::NotFound, "another server is there now"));
         }
-        Ok(keep(Self::new(locator.clone(), control, session)))
+        Ok(keep(Self::new(locator, connected)))
     }
 
     /// The link to whatever server listens at `address`.
@@ -71,25 +77,26 @@ impl Link {
     pub(crate) fn to_address(address: Address, key: &[u8]) -> Result<Arc<Self>, Error> {
         let until = Instant::now() + CONNECT;
         let mut locator = Locator { server: 0, local: Vec::new(), address: Some(address), key: key.to_vec() };
-        let (control, session, welcome) = connect_remote(&locator, until)?;
-        (locator.server, locator.local) = (welcome.server, welcome.local);
+        let connected = connect_remote(&locator, until)?;
+        (locator.server, locator.local) = (connected.2.server, connected.2.local.clone());
         if let Some(link) = find(locator.server) {
             return Ok(link);
         }
         // On the same machine there is a shorter way.
         match connect_local(&locator, until) {
-            Ok((control, session, welcome)) if welcome.server == locator.server => {
-                Ok(keep(Self::new(locator, control, session)))
-            }
+            Ok(local) if local.2.server == locator.server => Ok(keep(Self::new(locator, local))),
             _ => {
                 locator.local.clear();
-                Ok(keep(Self::new(locator, control, session)))
+                Ok(keep(Self::new(locator, connected)))
             }
         }
     }
 
-    fn new(locator: Locator, control: ByteConnection, session: u128) -> Self {
+    fn new(locator: Locator, (control, session, welcome): Connected) -> Self {
+        let own = process::program();
         Self {
+            // Over a network the numbers of files mean nothing.
+            this_program: !locator.local.is_empty() && own.is_some() && welcome.program == own,
             locator,
             session,
             _control: control,
@@ -101,6 +108,10 @@ impl Link {
 
     pub(crate) fn server(&self) -> u128 {
         self.locator.server
+    }
+
+    pub(crate) fn is_this_program(&self) -> bool {
+        self.this_program
     }
 
     pub(crate) fn locator(&self) -> &Locator {

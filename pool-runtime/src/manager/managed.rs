@@ -124,7 +124,10 @@ impl Class for Own {
         let (done, refs) = scope::encoding(call.server.id(), || (method.call)(&mut **value, &mut input, &mut answer.bytes));
         drop(value);
         done?;
-        refs.into_iter().try_for_each(|id| call.server.grant(id, answer))
+        for id in refs {
+            answer.grants.push(call.server.object(id)?);
+        }
+        Ok(())
     }
 }
 

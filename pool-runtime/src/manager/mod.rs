@@ -18,6 +18,7 @@ mod link;
 mod list;
 mod lock;
 pub(crate) mod managed;
+mod modify;
 mod process;
 mod queue;
 mod scope;

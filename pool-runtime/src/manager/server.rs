@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::message::ManagerHello;
 use crate::net::ByteConnection;
 use crate::net::door::{Arrival, Door, HANDSHAKE};
+use crate::sys::process;
 use crate::sys::socket::Socket;
 use crate::sys::stream::Listening;
 use crate::unwind;
@@ -54,7 +55,7 @@ pub(crate) struct Server {
 
 /// Serves until the parent lets go of `parent`, and leaves the process.
 pub(crate) fn main(hello: ManagerHello, parent: &Socket, descriptors: impl Iterator<Item = OwnedFd>) -> ! {
-    crate::sys::process::raise_descriptor_limit();
+    process::raise_descriptor_limit();
     let sockets = descriptors.map(|socket| (Listening::from(socket), Some(hello.key.clone()))).collect();
     let server = Arc::new(Server {
         id: hello.server,
@@ -84,13 +85,12 @@ impl Server {
         self.id
     }
 
-    /// Has the caller hold an object that its result names.
+    /// An object that something here holds.
     ///
     /// # Errors
     /// Kind `NotFound` when it is gone.
-    pub(crate) fn grant(&self, id: u64, answer: &mut Answer) -> Result<(), Error> {
-        answer.grants.push(self.table.find(id)?);
-        Ok(())
+    pub(crate) fn object(&self, id: u64) -> Result<Arc<Object>, Error> {
+        self.table.find(id)
     }
 
     fn welcome(self: &Arc<Self>, connection: ByteConnection, local: bool) {
@@ -124,7 +124,7 @@ impl Server {
             lock(&self.sessions).remove(&id);
             return Err(Error::new(ErrorKind::Duplicate, "a session of that number is there"));
         }
-        let welcome = wire::encode(&Welcome { server: self.id, local: self.local.clone() })?;
+        let welcome = wire::encode(&Welcome { server: self.id, local: self.local.clone(), program: process::program() })?;
         if connection.send_until(&welcome, Some(Instant::now() + HANDSHAKE)).is_ok() {
             // Nothing more is said on this connection: whatever comes is its end.
             let _ = connection.receive(LONGEST_OPENING, None);

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use serde::Serialize;
 
 use super::lock::Mutual;
+use super::server::Server;
 use super::session::Call;
 use super::wire::{Args, Blob};
 use crate::codec;
@@ -144,6 +145,17 @@ impl Stored {
     pub(crate) fn new(blob: Blob<'_>, call: &Call<'_>) -> Result<Self, Error> {
         let pins = blob.refs().map(|id| call.session.find(id)).collect::<Result<_, _>>()?;
         Ok(Self { bytes: blob.bytes.into(), pins })
+    }
+}
+
+impl Stored {
+    /// What the server has made itself, and the objects that it names.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when one of them is gone.
+    pub(crate) fn made_here(bytes: Vec<u8>, refs: &[u64], server: &Server) -> Result<Self, Error> {
+        let pins = refs.iter().map(|&id| server.object(id)).collect::<Result<_, _>>()?;
+        Ok(Self { bytes: bytes.into(), pins })
     }
 }
 

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::codec::{self, In};
 use crate::error::{Error, ErrorKind};
 use crate::net::Address;
+use crate::sys::process::Program;
 
 /// The longest first word of a connection.
 pub(crate) const LONGEST_OPENING: usize = 256;
@@ -39,6 +40,8 @@ pub(crate) struct Welcome {
     pub(crate) server: u128,
     /// The name of the socket for clients on the same machine.
     pub(crate) local: Vec<u8>,
+    /// Which file its program is, on its machine.
+    pub(crate) program: Option<Program>,
 }
 
 /// How to find a server, and to be let in.

@@ -58,10 +58,6 @@ impl Door {
         Self { sockets, waiting: VecDeque::new(), arrived: VecDeque::new(), shut_until: None }
     }
 
-    pub(crate) fn socket(&self, index: usize) -> &Listening {
-        &self.sockets[index].0
-    }
-
     /// Waits for somebody, at most until `until`, or until `bell` has something to read; `None` then.
     pub(crate) fn next(
         &mut self,

@@ -68,11 +68,6 @@ impl Frame {
         Ok(Some(body))
     }
 
-    /// Whether a part of a message has come, and not all of it.
-    pub(crate) fn is_partial(&self) -> bool {
-        self.head_len > 0
-    }
-
     fn length(&mut self) -> Result<Option<usize>, Error> {
         if self.want.is_none() && self.head_len >= 4 {
             let [a, b, c, d, long @ ..] = self.head;
