@@ -301,7 +301,6 @@ impl Namespace {
     ///
     /// # Errors
     /// Kind `Encode` when it does not travel, `Disconnected` when the server is gone.
-    #[expect(clippy::needless_pass_by_value, reason = "what is set is given away")]
     pub fn set<T: Serialize>(&self, name: &str, value: T) -> Result<(), Error> {
         let arguments = |request: &mut Request<'_>| {
             request.value(name)?;

@@ -52,11 +52,12 @@ pub struct ManagedDef {
     /// Where its block stands: file, line, column.
     pub place: (&'static str, u32, u32),
     /// Makes an object of its bytes.
-    pub open: fn(&[u8]) -> Result<Box<dyn Any + Send>, Error>,
+    pub open: Open,
     /// What can be called.
     pub methods: &'static [ManagedMethod],
 }
 
+type Open = fn(&[u8]) -> Result<Box<dyn Any + Send>, Error>;
 type Run = for<'a> fn(&mut (dyn Any + Send), &mut In<'a>, &mut Vec<u8>) -> Result<(), Error>;
 
 /// One method.

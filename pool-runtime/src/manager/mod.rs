@@ -152,7 +152,28 @@ impl Manager {
         self.address.as_ref()
     }
 
-    /// How many objects the server keeps.
+    /// The namespace that every client of this server has: where one puts a proxy under a name, for others to find.
+    ///
+    /// ```
+    /// use pool_runtime::prelude::*;
+    ///
+    /// let server = Manager::listen("127.0.0.1:0", b"key")?;
+    /// server.shared()?.set("jobs", server.list::<u32>()?)?;
+    ///
+    /// // In another program:
+    /// let client = Manager::connect(server.address(), b"key")?;
+    /// let jobs: List<u32> = client.shared()?.get("jobs")?;
+    /// jobs.push(1)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the server is gone.
+    pub fn shared(&self) -> Result<Namespace, Error> {
+        self.object(desk::SHARED, |_| Ok(())).map(Namespace::of)
+    }
+
+    /// How many objects the server keeps, but for the one that [`shared`](Self::shared) gives.
     ///
     /// # Errors
     /// Kind `Disconnected` when the server is gone.
@@ -327,7 +348,12 @@ impl Manager {
             request.u32(class);
             arguments(request)
         };
-        self.link.call(DESK, desk::CREATE, with_class, |reply| {
+        self.object(desk::CREATE, with_class)
+    }
+
+    /// Asks for an object.
+    fn object(&self, method: u32, arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>) -> Result<Handle, Error> {
+        self.link.call(DESK, method, arguments, |reply| {
             let id = wire::decode(reply)?;
             // The server has counted it for us, and this takes the count over.
             scope::decoded(self.link.server(), id);

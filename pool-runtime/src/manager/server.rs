@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::channel::Channel;
 use super::classes;
+use super::dict;
 use super::session::{Call, Session};
 use super::table::{Answer, Object, Table};
 use super::wire::{self, Args, DESK, LONGEST_OPENING, Opening, Welcome};
@@ -32,6 +33,8 @@ pub(crate) mod desk {
     pub(crate) const LEND: u32 = 3;
     /// How many objects there are.
     pub(crate) const COUNT: u32 = 4;
+    /// The namespace that is always there.
+    pub(crate) const SHARED: u32 = 5;
 }
 
 /// How long an object lives whose handle was encoded for somebody who has not decoded it yet.
@@ -48,6 +51,7 @@ pub(crate) struct Server {
     id: u128,
     local: Vec<u8>,
     table: Arc<Table>,
+    shared: Arc<Object>,
     sessions: Mutex<HashMap<u128, Arc<Session>>>,
     loans: Mutex<VecDeque<(Instant, Arc<Object>)>>,
     connections: AtomicUsize,
@@ -57,10 +61,12 @@ pub(crate) struct Server {
 pub(crate) fn main(hello: ManagerHello, parent: &Socket, descriptors: impl Iterator<Item = OwnedFd>) -> ! {
     process::raise_descriptor_limit();
     let sockets = descriptors.map(|socket| (Listening::from(socket), Some(hello.key.clone()))).collect();
+    let table = Arc::<Table>::default();
     let server = Arc::new(Server {
         id: hello.server,
         local: hello.local,
-        table: Arc::default(),
+        shared: table.add(Box::new(dict::Map::default())),
+        table,
         sessions: Mutex::default(),
         loans: Mutex::default(),
         connections: AtomicUsize::new(0),
@@ -180,7 +186,11 @@ impl Server {
                 lock(&self.loans).push_back((Instant::now() + LOAN, object));
                 Ok(())
             }
-            desk::COUNT => answer.put(&self.table.len()),
+            desk::COUNT => answer.put(&(self.table.len() - 1)),
+            desk::SHARED => {
+                answer.object(self.shared.clone());
+                Ok(())
+            }
             other => Err(super::table::no_method(other)),
         }
     }

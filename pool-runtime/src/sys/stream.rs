@@ -257,11 +257,6 @@ impl Stream {
         });
         rights.ok_or_else(gone)
     }
-
-    /// Ends the conversation both ways: whoever waits on either side finds its end.
-    pub(crate) fn shut(&self) {
-        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
-    }
 }
 
 /// Waits until one of them has something to read or has ended, at most for `limit`; says which.
