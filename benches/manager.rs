@@ -1,4 +1,5 @@
 //! Dict operations of a manager, beside Python's in the same run. `cargo bench --bench manager`.
+#![expect(clippy::print_stdout, reason = "a benchmark says what it measured")]
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

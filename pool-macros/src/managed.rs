@@ -27,7 +27,11 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
 /// The refusals of tasks hold for managed methods too.
 fn in_our_words(error: Error) -> Error {
     let mut all = error.into_iter().map(|error| {
-        let text = error.to_string().replace("a task", "a managed method").replace("what a worker is given", "what a method is given");
+        let text = error.to_string()
+            .replace("a task", "a managed method")
+            .replace("one task for each type", "one method for each type")
+            .replace("the worker has", "its thread has")
+            .replace("what a worker is given", "what a method is given");
         Error::new(error.span(), text)
     });
     let first = all.next();
