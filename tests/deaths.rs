@@ -19,15 +19,27 @@ static TURN: Mutex<()> = Mutex::new(());
 fn random(n: u64) -> u64 {
     static STATE: AtomicU64 = AtomicU64::new(0);
     if STATE.load(SeqCst) == 0 {
-        STATE.store(u64::from(std::process::id()) ^ std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 7), SeqCst);
+        STATE.store(
+            u64::from(std::process::id())
+                ^ std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 7),
+            SeqCst,
+        );
     }
-    let state = STATE.load(SeqCst).wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    let state = STATE
+        .load(SeqCst)
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
     STATE.store(state, SeqCst);
     (state >> 33) % n
 }
 
 /// Kills children of `make` at random moments, `rounds` in all, two living at any time, and runs `check` after each kill.
-fn rounds(rounds: u32, beats: &RawValue<AtomicU64>, make: impl Fn() -> Process<()>, mut check: impl FnMut()) {
+fn rounds(
+    rounds: u32,
+    beats: &RawValue<AtomicU64>,
+    make: impl Fn() -> Process<()>,
+    mut check: impl FnMut(),
+) {
     let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let mut living = [make(), make()];
     for round in 0..rounds {
@@ -71,7 +83,10 @@ fn lock_for_ever(lock: Lock, inside: RawValue<AtomicU64>, beats: RawValue<Atomic
 #[test]
 fn holders_and_waiters_of_a_lock() {
     let (lock, inside, beats) = (Lock::new().expect("a lock"), beats(), beats());
-    let make = || Process::spawn(task!(lock_for_ever(lock.clone(), inside.clone(), beats.clone()))).expect("a process");
+    let make = || {
+        Process::spawn(task!(lock_for_ever(lock.clone(), inside.clone(), beats.clone())))
+            .expect("a process")
+    };
     rounds(400, &beats, make, || {
         let guard = lock.lock().or_else(|error| error.into_guard().ok_or(())).expect("the lock");
         // One that died inside has left this, and whoever takes the lock after it is told.
@@ -93,13 +108,18 @@ fn acquire_for_ever(semaphore: BoundedSemaphore, beats: RawValue<AtomicU64>) {
 fn holders_and_waiters_of_a_semaphore() {
     // Two processes of two permits each, and one that is asked for here: nobody can have the others' last.
     let (semaphore, beats) = (BoundedSemaphore::new(4).expect("a semaphore"), beats());
-    let make = || Process::spawn(task!(acquire_for_ever(semaphore.clone(), beats.clone()))).expect("a process");
+    let make = || {
+        Process::spawn(task!(acquire_for_ever(semaphore.clone(), beats.clone())))
+            .expect("a process")
+    };
     rounds(250, &beats, make, || {
         drop(semaphore.acquire_timeout(BOUND).expect("no error").expect("a permit"));
         assert!(semaphore.available() <= 4);
     });
     // With everybody dead, all four can be had, and no fifth.
-    let _all: Vec<_> = (0..4).map(|_| semaphore.acquire_timeout(BOUND).expect("no error").expect("a permit")).collect();
+    let _all: Vec<_> = (0..4)
+        .map(|_| semaphore.acquire_timeout(BOUND).expect("no error").expect("a permit"))
+        .collect();
     assert!(semaphore.try_acquire().expect("no error").is_none());
 }
 
@@ -117,8 +137,10 @@ fn waiters_for_a_condition() {
     let lock = Lock::new().expect("a lock");
     let condition = Condition::new(&lock).expect("a condition");
     let (value, beats) = (Value::with_lock(0, &lock).expect("a value"), beats());
-    let make =
-        || Process::spawn(task!(wait_for_ever(value.clone(), condition.clone(), beats.clone()))).expect("a process");
+    let make = || {
+        Process::spawn(task!(wait_for_ever(value.clone(), condition.clone(), beats.clone())))
+            .expect("a process")
+    };
     rounds(200, &beats, make, || {
         condition.notify_one().expect("notifies");
         drop(lock.lock().or_else(|error| error.into_guard().ok_or(())).expect("the lock"));
@@ -140,7 +162,8 @@ fn meet_for_ever(barrier: Barrier, beats: RawValue<AtomicU64>) {
 #[test]
 fn parties_of_a_barrier() {
     let (barrier, beats) = (Barrier::new(2).expect("a barrier"), beats());
-    let make = || Process::spawn(task!(meet_for_ever(barrier.clone(), beats.clone()))).expect("a process");
+    let make =
+        || Process::spawn(task!(meet_for_ever(barrier.clone(), beats.clone()))).expect("a process");
     rounds(150, &beats, make, || assert_eq!(barrier.parties(), 2));
     barrier.reset().expect("resets");
     assert_eq!(barrier.n_waiting(), 0);
@@ -149,7 +172,8 @@ fn parties_of_a_barrier() {
 #[pool_task]
 fn make_and_drop_for_ever(beats: RawValue<AtomicU64>) {
     loop {
-        let values: Vec<_> = (0..10).map(|n| Array::from_slice(&[n; 1000]).expect("an array")).collect();
+        let values: Vec<_> =
+            (0..10).map(|n| Array::from_slice(&[n; 1000]).expect("an array")).collect();
         drop(values);
         beats.fetch_add(1, SeqCst);
     }

@@ -43,7 +43,10 @@ fn pass_on(kit: Kit) -> Result<u64, Error> {
 #[test]
 fn handles_go_in_structures_to_pools_that_were_there_before_them() {
     let pool = Pool::new(2).expect("a pool");
-    assert_eq!(par_apply!(pass_on(kit()); pool = &pool).map(drop).map_err(|error| error.kind()), Ok(()));
+    assert_eq!(
+        par_apply!(pass_on(kit()); pool = &pool).map(drop).map_err(|error| error.kind()),
+        Ok(())
+    );
     let kit = kit();
     let back = par_map!(use_kit(kit.clone(), _), [1_u64; 100]; pool = &pool).expect("runs");
     assert!(back.iter().all(Result::is_ok));
@@ -54,7 +57,14 @@ fn handles_go_in_structures_to_pools_that_were_there_before_them() {
 #[test]
 fn handles_go_on_to_grandchildren() {
     let kit = kit();
-    assert_eq!(Process::spawn(task!(pass_on(kit.clone()))).expect("a process").join().expect("ends").expect("passes"), 10);
+    assert_eq!(
+        Process::spawn(task!(pass_on(kit.clone())))
+            .expect("a process")
+            .join()
+            .expect("ends")
+            .expect("passes"),
+        10
+    );
     assert_eq!(kit.maybe.expect("there").load(SeqCst), 10);
 }
 
@@ -73,7 +83,10 @@ fn bytes_kept_elsewhere_open_while_the_object_lives() {
 #[test]
 fn bytes_of_another_kind_or_type_are_refused() {
     let (value, lock) = (Value::new(5_u64).expect("a value"), Lock::new().expect("a lock"));
-    let (value, lock) = (serde_json::to_string(&value).expect("bytes"), serde_json::to_string(&lock).expect("bytes"));
+    let (value, lock) = (
+        serde_json::to_string(&value).expect("bytes"),
+        serde_json::to_string(&lock).expect("bytes"),
+    );
     assert!(serde_json::from_str::<Value<i64>>(&value).is_err());
     assert!(serde_json::from_str::<Value<bool>>(&value).is_err());
     assert!(serde_json::from_str::<Array<u64>>(&value).is_err());
@@ -114,12 +127,16 @@ fn take_value(value: Value<u64>) -> u64 {
 fn forged_bytes_are_errors_in_every_process() {
     let value = Value::new(5_u64).expect("a value");
     let bytes = serde_json::to_string(&value).expect("bytes");
-    let forged: Vec<_> = (1..9).map(|digit| bytes.replacen(char::from(b'0' + digit), "7", 3)).collect();
+    let forged: Vec<_> =
+        (1..9).map(|digit| bytes.replacen(char::from(b'0' + digit), "7", 3)).collect();
     for forged in forged.iter().filter(|forged| **forged != bytes) {
         assert!(serde_json::from_str::<Value<u64>>(forged).is_err(), "{forged}");
     }
     let pool = Pool::new(1).expect("a pool");
-    assert_eq!(par_apply!(open_bytes(forged[0].clone()); pool = &pool).expect("runs"), Some(ErrorKind::NotFound));
+    assert_eq!(
+        par_apply!(open_bytes(forged[0].clone()); pool = &pool).expect("runs"),
+        Some(ErrorKind::NotFound)
+    );
     assert_eq!(par_apply!(take_value(value.clone()); pool = &pool).expect("runs"), 5);
 }
 
@@ -140,8 +157,19 @@ fn shared_kib() -> u64 {
 
 fn make_everything() {
     let lock = Lock::new().expect("a lock");
-    drop((RLock::new(), Semaphore::new(1), BoundedSemaphore::new(1), Event::new(), Barrier::new(2)));
-    drop((Condition::new(&lock), Value::new(1), Value::with_lock(1, &lock), Array::<u64>::zeroed(10_000)));
+    drop((
+        RLock::new(),
+        Semaphore::new(1),
+        BoundedSemaphore::new(1),
+        Event::new(),
+        Barrier::new(2),
+    ));
+    drop((
+        Condition::new(&lock),
+        Value::new(1),
+        Value::with_lock(1, &lock),
+        Array::<u64>::zeroed(10_000),
+    ));
     drop((RawValue::<AtomicU64>::new(1), RawArray::<AtomicU64>::zeroed(100)));
     let mut buffer = SharedBuffer::<u64>::zeroed(100_000).expect("a buffer");
     buffer.fill(1);
@@ -153,7 +181,11 @@ fn a_thousand_objects_made_and_dropped_leave_everything_where_it_was() {
     if std::env::var_os("COUNT_WHAT_IS_LEFT").is_none() {
         let own = std::env::current_exe().expect("a path");
         let mut other = Command::new(own);
-        other.args(["--exact", "a_thousand_objects_made_and_dropped_leave_everything_where_it_was", "--test-threads=1"]);
+        other.args([
+            "--exact",
+            "a_thousand_objects_made_and_dropped_leave_everything_where_it_was",
+            "--test-threads=1",
+        ]);
         let output = other.env("COUNT_WHAT_IS_LEFT", "1").output().expect("it runs");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -189,9 +221,11 @@ fn keep_and_die(arrays: Vec<Array<u8>>, opened: Event) {
 #[test]
 fn memory_comes_back_when_its_last_holder_dies() {
     let arrays: Vec<_> = (0..20).map(|_| Array::<u8>::zeroed(1000).expect("an array")).collect();
-    let bytes: Vec<_> = arrays.iter().map(|array| serde_json::to_string(array).expect("bytes")).collect();
+    let bytes: Vec<_> =
+        arrays.iter().map(|array| serde_json::to_string(array).expect("bytes")).collect();
     let opened = Event::new().expect("an event");
-    let holder = Process::spawn(task!(keep_and_die(arrays.clone(), opened.clone()))).expect("a process");
+    let holder =
+        Process::spawn(task!(keep_and_die(arrays.clone(), opened.clone()))).expect("a process");
     opened.wait().expect("waits");
     drop(arrays);
     holder.join().expect_err("it aborts");

@@ -14,7 +14,15 @@ struct Point {
 }
 
 /// A structure with a `bool` and a `char`, without padding.
-#[derive(Clone, Copy, Debug, PartialEq, bytemuck::NoUninit, bytemuck::CheckedBitPattern, bytemuck::Zeroable)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    bytemuck::NoUninit,
+    bytemuck::CheckedBitPattern,
+    bytemuck::Zeroable,
+)]
 #[repr(C)]
 struct Marked {
     letter: char,
@@ -28,7 +36,14 @@ fn pool() -> Pool {
 }
 
 #[pool_task]
-fn double(i: Value<i32>, d: Value<f64>, q: Value<i64>, p: Value<Point>, a: Array<f64>, s: Array<u8>) -> Result<(), Error> {
+fn double(
+    i: Value<i32>,
+    d: Value<f64>,
+    q: Value<i64>,
+    p: Value<Point>,
+    a: Array<f64>,
+    s: Array<u8>,
+) -> Result<(), Error> {
     *i.lock()? *= 2;
     d.set(d.get()? * 2.0)?;
     *q.lock()? *= 2;
@@ -43,7 +58,11 @@ fn double(i: Value<i32>, d: Value<f64>, q: Value<i64>, p: Value<Point>, a: Array
 // test_sharedctypes, test_synchronize, test_value
 #[test]
 fn a_child_doubles_every_kind_of_value() {
-    let (i, d, q) = (Value::new(7).expect("a value"), Value::new(1.0 / 3.0).expect("a value"), Value::new(1_i64 << 33).expect("a value"));
+    let (i, d, q) = (
+        Value::new(7).expect("a value"),
+        Value::new(1.0 / 3.0).expect("a value"),
+        Value::new(1_i64 << 33).expect("a value"),
+    );
     let p = Value::new(Point { x: 3.0, y: 2.0 }).expect("a value");
     let a = Array::from_slice(&(0..10).map(f64::from).collect::<Vec<_>>()).expect("an array");
     let s = Array::from_slice(b"hello12345").expect("an array");
@@ -67,10 +86,16 @@ fn flip(flag: Value<bool>, letter: Value<char>, marked: Value<Marked>) -> Result
 #[test]
 fn bool_and_char_and_structures_of_them_are_values_too() {
     let (flag, letter) = (Value::new(false).expect("a value"), Value::new('s').expect("a value"));
-    let marked = Value::new(Marked { letter: 'x', count: 3, bold: false, italic: true }).expect("a value");
-    par_apply!(flip(flag.clone(), letter.clone(), marked.clone()); pool = pool()).expect("runs").expect("flips");
+    let marked =
+        Value::new(Marked { letter: 'x', count: 3, bold: false, italic: true }).expect("a value");
+    par_apply!(flip(flag.clone(), letter.clone(), marked.clone()); pool = pool())
+        .expect("runs")
+        .expect("flips");
     assert_eq!((flag.get().expect("a value"), letter.get().expect("a value")), (true, 'ß'));
-    assert_eq!(marked.get().expect("a value"), Marked { letter: 'x', count: 3, bold: true, italic: true });
+    assert_eq!(
+        marked.get().expect("a value"),
+        Marked { letter: 'x', count: 3, bold: true, italic: true }
+    );
 }
 
 // test_getobj_getlock, test_getobj_getlock_obj
@@ -110,7 +135,11 @@ fn what_a_child_does_to_an_array_is_seen_here() {
     array.lock().expect("the lock")[4..8].copy_from_slice(&[1, 2, 3, 4]);
     expected[4..8].copy_from_slice(&[1, 2, 3, 4]);
     (1..expected.len()).for_each(|at| expected[at] += expected[at - 1]);
-    Process::spawn(task!(prefix_sums(array.clone()))).expect("a process").join().expect("ends").expect("sums");
+    Process::spawn(task!(prefix_sums(array.clone())))
+        .expect("a process")
+        .join()
+        .expect("ends")
+        .expect("sums");
     assert_eq!(array.to_vec().expect("values"), expected);
     assert_eq!(array.get(10).expect_err("out of range").kind(), ErrorKind::InvalidInput);
     assert_eq!(array.set(10, 1).expect_err("out of range").kind(), ErrorKind::InvalidInput);
@@ -127,13 +156,17 @@ fn a_zeroed_array_is_zero_also_in_memory_that_was_used() {
         }
     }
     assert!(Array::<u8>::zeroed(0).expect("an array").is_empty());
-    assert_eq!(Array::<u64>::zeroed(usize::MAX).expect_err("too many").kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        Array::<u64>::zeroed(usize::MAX).expect_err("too many").kind(),
+        ErrorKind::InvalidInput
+    );
 }
 
 // test_copy
 #[test]
 fn a_copy_is_another_object() {
-    let (value, array) = (Value::new(2).expect("a value"), Array::from_slice(&[1, 2]).expect("an array"));
+    let (value, array) =
+        (Value::new(2).expect("a value"), Array::from_slice(&[1, 2]).expect("an array"));
     let (other, others) = (value.copied().expect("a copy"), array.copied().expect("a copy"));
     value.set(3).expect("sets");
     array.set(0, 9).expect("sets");
@@ -148,8 +181,12 @@ fn count(total: RawValue<AtomicU64>, histogram: RawArray<AtomicU32>, item: u64) 
 
 #[test]
 fn atomics_count_without_a_lock() {
-    let (total, histogram) = (RawValue::<AtomicU64>::new(0).expect("a value"), RawArray::<AtomicU32>::zeroed(10).expect("an array"));
-    par_map!(count(total.clone(), histogram.clone(), _), 0..10_000_u64; pool = pool()).expect("counts");
+    let (total, histogram) = (
+        RawValue::<AtomicU64>::new(0).expect("a value"),
+        RawArray::<AtomicU32>::zeroed(10).expect("an array"),
+    );
+    par_map!(count(total.clone(), histogram.clone(), _), 0..10_000_u64; pool = pool())
+        .expect("counts");
     assert_eq!(total.load(SeqCst), 10_000 * 9_999 / 2);
     assert!(histogram.iter().all(|count| count.load(SeqCst) == 1000));
     let signed = RawArray::<AtomicI64>::from_slice(&[-1, 2]).expect("an array");
@@ -217,7 +254,12 @@ fn parts_of_a_buffer_are_written_and_read_in_place() {
 fn after_a_call_that_failed_nobody_touches_the_parts() {
     let pool = pool();
     let mut buffer = SharedBuffer::<u64>::zeroed(1 << 16).expect("a buffer");
-    let items: Vec<_> = buffer.split_mut(64).into_iter().enumerate().map(|(at, part)| (part, usize::from(at == 40))).collect();
+    let items: Vec<_> = buffer
+        .split_mut(64)
+        .into_iter()
+        .enumerate()
+        .map(|(at, part)| (part, usize::from(at == 40)))
+        .collect();
     let error = par_starmap!(fill_or_die, items; pool = &pool).expect_err("one died");
     assert_eq!(error.kind(), ErrorKind::WorkerDied);
     let before = buffer.to_vec();

@@ -7,7 +7,8 @@ use pool_runtime::prelude::*;
 /// Runs a Python program, and gives what it printed; `None` where there is no Python.
 fn python(program: &str, arguments: &[&str]) -> Option<String> {
     let mut command = Command::new("python3");
-    let output = command.arg("-c").arg(program).args(arguments).stderr(Stdio::piped()).output().ok()?;
+    let output =
+        command.arg("-c").arg(program).args(arguments).stderr(Stdio::piped()).output().ok()?;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     Some(String::from_utf8(output.stdout).expect("text"))
 }
@@ -36,8 +37,14 @@ fn a_segment_is_opened_by_its_name() {
     memory.read(511, &mut byte).expect("within");
     assert_eq!(byte, [22]);
     assert_eq!(memory.read(512, &mut byte).expect_err("outside").kind(), ErrorKind::InvalidInput);
-    assert_eq!(memory.write(usize::MAX, &byte).expect_err("outside").kind(), ErrorKind::InvalidInput);
-    assert_eq!(SharedMemory::create(&name, 512).expect_err("it is there").kind(), ErrorKind::Duplicate);
+    assert_eq!(
+        memory.write(usize::MAX, &byte).expect_err("outside").kind(),
+        ErrorKind::InvalidInput
+    );
+    assert_eq!(
+        SharedMemory::create(&name, 512).expect_err("it is there").kind(),
+        ErrorKind::Duplicate
+    );
     memory.unlink().expect("it is there");
     assert_eq!(memory.unlink().expect_err("it is gone").kind(), ErrorKind::NotFound);
     assert_eq!(SharedMemory::open(&name).expect_err("it is gone").kind(), ErrorKind::NotFound);
@@ -50,16 +57,26 @@ fn a_segment_is_opened_by_its_name() {
 #[test]
 fn what_cannot_be_a_segment_is_refused() {
     for bad in ["", "/", "..", "a/b", "nul\0byte", &"x".repeat(256)] {
-        assert_eq!(SharedMemory::create(bad, 10).expect_err("a bad name").kind(), ErrorKind::InvalidInput, "{bad:?}");
+        assert_eq!(
+            SharedMemory::create(bad, 10).expect_err("a bad name").kind(),
+            ErrorKind::InvalidInput,
+            "{bad:?}"
+        );
     }
-    assert_eq!(SharedMemory::create(&name("empty"), 0).expect_err("no bytes").kind(), ErrorKind::InvalidInput);
+    assert_eq!(
+        SharedMemory::create(&name("empty"), 0).expect_err("no bytes").kind(),
+        ErrorKind::InvalidInput
+    );
     assert!(!is_there(&name("empty")));
 }
 
 // test_shared_memory_recreate
 #[test]
 fn random_names_are_pythons_and_differ() {
-    let (one, two) = (SharedMemory::create_unnamed(1).expect("a segment"), SharedMemory::create_unnamed(1).expect("a segment"));
+    let (one, two) = (
+        SharedMemory::create_unnamed(1).expect("a segment"),
+        SharedMemory::create_unnamed(1).expect("a segment"),
+    );
     assert!(one.name().starts_with("psm_") && one.name() != two.name());
     one.unlink().expect("it is there");
     two.unlink().expect("it is there");
@@ -170,7 +187,10 @@ memory.unlink()
 fn the_file_is_its_owners_alone() {
     use std::os::unix::fs::PermissionsExt;
     let memory = SharedMemory::create_unnamed(1).expect("a segment");
-    let mode = std::fs::metadata(format!("/dev/shm/{}", memory.name())).expect("a file").permissions().mode();
+    let mode = std::fs::metadata(format!("/dev/shm/{}", memory.name()))
+        .expect("a file")
+        .permissions()
+        .mode();
     memory.unlink().expect("it is there");
     assert_eq!(mode & 0o777, 0o600);
 }

@@ -123,9 +123,14 @@ fn taking_a_lock_again_is_a_deadlock_and_no_hang() {
 #[test]
 fn an_rlock_counts() {
     let lock = RLock::new().expect("a lock");
-    let guards = [lock.lock(), lock.lock(), lock.lock()].map(|guard| guard.expect("it is held here"));
+    let guards =
+        [lock.lock(), lock.lock(), lock.lock()].map(|guard| guard.expect("it is held here"));
     assert_eq!(lock.depth(), 3);
-    let free_elsewhere = || thread::scope(|scope| scope.spawn(|| lock.try_lock().expect("no error").is_some()).join().expect("ends"));
+    let free_elsewhere = || {
+        thread::scope(|scope| {
+            scope.spawn(|| lock.try_lock().expect("no error").is_some()).join().expect("ends")
+        })
+    };
     for (n, guard) in guards.into_iter().enumerate() {
         assert!(!free_elsewhere());
         drop(guard);
@@ -137,7 +142,11 @@ fn an_rlock_counts() {
 // test_repr_lock, test_repr_rlock
 #[test]
 fn the_debug_text_says_who_holds_it() {
-    let (lock, rlock, event) = (Lock::new().expect("a lock"), RLock::new().expect("a lock"), Event::new().expect("an event"));
+    let (lock, rlock, event) = (
+        Lock::new().expect("a lock"),
+        RLock::new().expect("a lock"),
+        Event::new().expect("an event"),
+    );
     assert_eq!(format!("{lock:?}"), "Lock(held by nobody)");
     let guard = lock.lock().expect("it is free");
     let _twice = [rlock.lock(), rlock.lock()];
@@ -148,7 +157,8 @@ fn the_debug_text_says_who_holds_it() {
     });
     drop(guard);
     let held = flag();
-    let child = Process::spawn(task!(hold(lock.clone(), held.clone(), event.clone()))).expect("a process");
+    let child =
+        Process::spawn(task!(hold(lock.clone(), held.clone(), event.clone()))).expect("a process");
     until(&held, 1);
     assert_eq!(format!("{lock:?}"), "Lock(held by another process)");
     event.set().expect("sets");
@@ -157,12 +167,17 @@ fn the_debug_text_says_who_holds_it() {
 
 #[test]
 fn processes_and_threads_exclude_each_other() {
-    let (lock, counter, value) = (Lock::new().expect("a lock"), flag(), Value::new(0_u64).expect("a value"));
+    let (lock, counter, value) =
+        (Lock::new().expect("a lock"), flag(), Value::new(0_u64).expect("a value"));
     let children: Vec<_> = (0..3)
-        .map(|_| Process::spawn(task!(add_under(lock.clone(), counter.clone(), 2000))).expect("a process"))
+        .map(|_| {
+            Process::spawn(task!(add_under(lock.clone(), counter.clone(), 2000)))
+                .expect("a process")
+        })
         .collect();
-    let others: Vec<_> =
-        (0..3).map(|_| Process::spawn(task!(add_to(value.clone(), 2000))).expect("a process")).collect();
+    let others: Vec<_> = (0..3)
+        .map(|_| Process::spawn(task!(add_to(value.clone(), 2000))).expect("a process"))
+        .collect();
     thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| add_under(lock.clone(), counter.clone(), 2000).expect("adds"));
@@ -187,7 +202,10 @@ fn a_dead_holder_is_told_at_once_and_once() {
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(error.kind(), ErrorKind::OwnerDied);
     // The error has the lock, until it is dropped or converted.
-    assert!(thread::scope(|scope| scope.spawn(|| lock.try_lock().expect("no error").is_none()).join().expect("ends")));
+    assert!(thread::scope(|scope| scope
+        .spawn(|| lock.try_lock().expect("no error").is_none())
+        .join()
+        .expect("ends")));
     let guard = error.into_guard().expect("the lock");
     drop(guard);
     drop(lock.lock().expect("it is a lock like any other again"));
@@ -204,10 +222,15 @@ fn converting_the_error_gives_the_lock_back() {
         Ok(())
     }
     let (lock, held) = (Lock::new().expect("a lock"), flag());
-    let ways = [convert as fn(&Lock) -> _, |lock| Ok(convert_plainly(lock).map_err(|error| error.to_string())?)];
+    let ways = [convert as fn(&Lock) -> _, |lock| {
+        Ok(convert_plainly(lock).map_err(|error| error.to_string())?)
+    }];
     for convert in ways {
         held.store(0, SeqCst);
-        Process::spawn(task!(die_with(lock.clone(), held.clone()))).expect("a process").join().expect_err("it aborts");
+        Process::spawn(task!(die_with(lock.clone(), held.clone())))
+            .expect("a process")
+            .join()
+            .expect_err("it aborts");
         let told: Result<(), Box<dyn std::error::Error + Send + Sync>> = convert(&lock);
         let text = told.expect_err("its holder died").to_string();
         assert!(text.contains("died"), "{text}");
@@ -218,10 +241,16 @@ fn converting_the_error_gives_the_lock_back() {
 #[test]
 fn a_value_tells_once_of_a_dead_holder() {
     let value = Value::new(1_u64).expect("a value");
-    Process::spawn(task!(die_with_value(value.clone()))).expect("a process").join().expect_err("it aborts");
+    Process::spawn(task!(die_with_value(value.clone())))
+        .expect("a process")
+        .join()
+        .expect_err("it aborts");
     assert_eq!(value.get().expect_err("its holder died").kind(), ErrorKind::OwnerDied);
     assert_eq!(value.get().expect("told once"), 77);
-    Process::spawn(task!(die_with_value(value.clone()))).expect("a process").join().expect_err("it aborts");
+    Process::spawn(task!(die_with_value(value.clone())))
+        .expect("a process")
+        .join()
+        .expect_err("it aborts");
     assert_eq!(value.set(5).expect_err("its holder died").kind(), ErrorKind::OwnerDied);
     assert_eq!(value.get().expect("told once"), 77);
 }
@@ -229,7 +258,10 @@ fn a_value_tells_once_of_a_dead_holder() {
 #[test]
 fn an_rlock_of_a_dead_holder_begins_anew() {
     let lock = RLock::new().expect("a lock");
-    Process::spawn(task!(die_with_rlock(lock.clone()))).expect("a process").join().expect_err("it aborts");
+    Process::spawn(task!(die_with_rlock(lock.clone())))
+        .expect("a process")
+        .join()
+        .expect_err("it aborts");
     let error = lock.lock().expect_err("its holder died");
     assert_eq!(error.kind(), ErrorKind::OwnerDied);
     let guard = error.into_guard().expect("the lock");
@@ -246,14 +278,20 @@ fn wait_for_lock(lock: Lock, ready: Flag) -> bool {
 
 #[test]
 fn many_waiters_of_a_dead_holder_go_on_and_one_is_told() {
-    let (lock, held, ready, event) = (Lock::new().expect("a lock"), flag(), flag(), Event::new().expect("an event"));
-    let holder = Process::spawn(task!(hold(lock.clone(), held.clone(), event.clone()))).expect("a process");
+    let (lock, held, ready, event) =
+        (Lock::new().expect("a lock"), flag(), flag(), Event::new().expect("an event"));
+    let holder =
+        Process::spawn(task!(hold(lock.clone(), held.clone(), event.clone()))).expect("a process");
     until(&held, 1);
-    let waiters: Vec<_> =
-        (0..8).map(|_| Process::spawn(task!(wait_for_lock(lock.clone(), ready.clone()))).expect("a process")).collect();
+    let waiters: Vec<_> = (0..8)
+        .map(|_| {
+            Process::spawn(task!(wait_for_lock(lock.clone(), ready.clone()))).expect("a process")
+        })
+        .collect();
     until(&ready, 8);
     holder.kill();
-    let told: Vec<_> = waiters.into_iter().map(|waiter| waiter.join().expect("it goes on")).collect();
+    let told: Vec<_> =
+        waiters.into_iter().map(|waiter| waiter.join().expect("it goes on")).collect();
     assert_eq!(told.into_iter().filter(|&died| died).count(), 1);
 }
 
@@ -274,7 +312,10 @@ fn a_thread_that_ended_with_its_guard_keeps_the_lock() {
     assert_eq!(lock.lock().expect_err("no second guard").kind(), ErrorKind::Deadlock);
     assert_eq!(lock.get().expect_err("no second guard").kind(), ErrorKind::Deadlock);
     assert_eq!(*lent, 5);
-    let elsewhere = Process::spawn(task!(kind_of_get(lock.clone()))).expect("a process").join().expect("it ends");
+    let elsewhere = Process::spawn(task!(kind_of_get(lock.clone())))
+        .expect("a process")
+        .join()
+        .expect("it ends");
     assert_eq!(elsewhere, Some(ErrorKind::Deadlock));
 }
 
@@ -351,9 +392,16 @@ fn acquire_and_die(semaphore: Semaphore, permits: u32) {
 #[test]
 fn permits_of_the_dead_are_free_again_and_forgotten_ones_are_not() {
     let semaphore = Semaphore::new(3).expect("a semaphore");
-    Process::spawn(task!(acquire_and_forget(semaphore.clone()))).expect("a process").join().expect("ends").expect("a permit");
+    Process::spawn(task!(acquire_and_forget(semaphore.clone())))
+        .expect("a process")
+        .join()
+        .expect("ends")
+        .expect("a permit");
     assert_eq!(semaphore.available(), 2);
-    Process::spawn(task!(acquire_and_die(semaphore.clone(), 2))).expect("a process").join().expect_err("it aborts");
+    Process::spawn(task!(acquire_and_die(semaphore.clone(), 2)))
+        .expect("a process")
+        .join()
+        .expect_err("it aborts");
     let _two = [semaphore.acquire().expect("a permit"), semaphore.acquire().expect("a permit")];
     assert!(semaphore.try_acquire().expect("no error").is_none());
     semaphore.release().expect("the forgotten one");
@@ -378,7 +426,15 @@ fn a_notification_wakes_as_many_as_it_says() {
     let (sleeping, woken) = (flag(), flag());
     let call = || wait_once(lock.clone(), condition.clone(), sleeping.clone(), woken.clone());
     let children: Vec<_> = (0..3)
-        .map(|_| Process::spawn(task!(wait_once(lock.clone(), condition.clone(), sleeping.clone(), woken.clone()))).expect("a process"))
+        .map(|_| {
+            Process::spawn(task!(wait_once(
+                lock.clone(),
+                condition.clone(),
+                sleeping.clone(),
+                woken.clone()
+            )))
+            .expect("a process")
+        })
         .collect();
     thread::scope(|scope| {
         let threads: Vec<_> = (0..3).map(|_| scope.spawn(call)).collect();
@@ -407,7 +463,8 @@ fn a_wait_ends_when_its_time_is_over() {
     let lock = Lock::new().expect("a lock");
     let condition = Condition::new(&lock).expect("a condition");
     let begun = Instant::now();
-    let (guard, notified) = condition.wait_timeout(lock.lock().expect("free"), SHORT).expect("no error");
+    let (guard, notified) =
+        condition.wait_timeout(lock.lock().expect("free"), SHORT).expect("no error");
     assert!(!notified && begun.elapsed() >= SHORT);
     let (guard, notified) = condition.wait_timeout(guard, Duration::ZERO).expect("no error");
     assert!(!notified);
@@ -436,7 +493,8 @@ fn waiting_for_what_another_process_does() {
     let count = flag();
     count.store(4, SeqCst);
     let guard = lock.lock().expect("free");
-    let child = Process::spawn(task!(count_down(lock.clone(), condition.clone(), count.clone()))).expect("a process");
+    let child = Process::spawn(task!(count_down(lock.clone(), condition.clone(), count.clone())))
+        .expect("a process");
     drop(condition.wait_for(guard, || count.load(SeqCst) == 0).expect("waits"));
     child.join().expect("ends").expect("counts");
 }
@@ -473,7 +531,8 @@ fn a_word_to_a_waiter_that_died_goes_to_the_next() {
     let condition = Condition::new(&lock).expect("a condition");
     let (sleeping, woken) = (flag(), flag());
     let spawn = || {
-        let call = task!(wait_once(lock.clone(), condition.clone(), sleeping.clone(), woken.clone()));
+        let call =
+            task!(wait_once(lock.clone(), condition.clone(), sleeping.clone(), woken.clone()));
         Process::spawn(call).expect("a process")
     };
     let first = spawn();
@@ -502,7 +561,9 @@ fn an_event_is_set_for_all() {
     let begun = Instant::now();
     assert!(!event.wait_timeout(SHORT).expect("no error"));
     assert!(begun.elapsed() >= SHORT);
-    let children: Vec<_> = (0..2).map(|_| Process::spawn(task!(wait_for_event(event.clone()))).expect("a process")).collect();
+    let children: Vec<_> = (0..2)
+        .map(|_| Process::spawn(task!(wait_for_event(event.clone()))).expect("a process"))
+        .collect();
     event.set().expect("sets");
     event.wait().expect("at once");
     children.into_iter().for_each(|child| child.join().expect("ends").expect("waits"));
@@ -512,7 +573,12 @@ fn an_event_is_set_for_all() {
 }
 
 #[pool_task]
-fn pass(barrier: Barrier, times: u32, passed: RawArray<AtomicU64>, me: u32) -> Result<Vec<usize>, Error> {
+fn pass(
+    barrier: Barrier,
+    times: u32,
+    passed: RawArray<AtomicU64>,
+    me: u32,
+) -> Result<Vec<usize>, Error> {
     let mut orders = Vec::new();
     for round in 0..u64::from(times) {
         passed[me as usize].store(round, SeqCst);
@@ -534,9 +600,13 @@ fn parties_pass_a_barrier_in_lockstep() {
     let barrier = Barrier::new(PARTIES).expect("a barrier");
     let passed = RawArray::<AtomicU64>::zeroed(PARTIES).expect("an array");
     let children: Vec<_> = (0..PARTIES as u32)
-        .map(|me| Process::spawn(task!(pass(barrier.clone(), 200, passed.clone(), me))).expect("a process"))
+        .map(|me| {
+            Process::spawn(task!(pass(barrier.clone(), 200, passed.clone(), me)))
+                .expect("a process")
+        })
         .collect();
-    let orders: Vec<_> = children.into_iter().map(|child| child.join().expect("ends").expect("passes")).collect();
+    let orders: Vec<_> =
+        children.into_iter().map(|child| child.join().expect("ends").expect("passes")).collect();
     for round in 0..200 {
         let mut all: Vec<_> = orders.iter().map(|orders| orders[round]).collect();
         all.sort_unstable();
@@ -558,7 +628,10 @@ fn an_abort_breaks_a_barrier_until_it_is_reset() {
         }
         barrier.abort().expect("aborts");
         for waiter in waiting {
-            assert_eq!(waiter.join().expect("no panic").expect_err("broken").kind(), ErrorKind::Broken);
+            assert_eq!(
+                waiter.join().expect("no panic").expect_err("broken").kind(),
+                ErrorKind::Broken
+            );
         }
     });
     assert!(barrier.is_broken());
@@ -567,7 +640,10 @@ fn an_abort_breaks_a_barrier_until_it_is_reset() {
     assert!(!barrier.is_broken());
     thread::scope(|scope| {
         let waiting: Vec<_> = (0..3).map(|_| scope.spawn(|| barrier.wait())).collect();
-        let mut orders: Vec<_> = waiting.into_iter().map(|waiter| waiter.join().expect("no panic").expect("passes")).collect();
+        let mut orders: Vec<_> = waiting
+            .into_iter()
+            .map(|waiter| waiter.join().expect("no panic").expect("passes"))
+            .collect();
         orders.sort_unstable();
         assert_eq!(orders, [0, 1, 2]);
     });

@@ -32,6 +32,7 @@ mod placed;
 mod pool;
 mod process;
 mod progress;
+mod queue;
 mod registry;
 mod shared;
 mod shm;
@@ -67,6 +68,7 @@ pub use pool::{Builder, Pool, Stats};
 pub use process::{
     Process, ProcessBuilder, ProcessHandle, active_children, current_process, parent_process,
 };
+pub use queue::Queue;
 pub use shared::{
     Array, ArrayGuard, Atomic, Part, PartMut, RawArray, RawValue, Shareable, SharedBuffer,
     SharedMemory, Value, ValueGuard,
@@ -89,7 +91,7 @@ pub mod prelude {
         AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
         ByteConnection, Client, Dict, List, Listener, Manager, Namespace, Proxy, managed,
     };
-    pub use crate::{Connection, Process, pipe};
+    pub use crate::{Connection, Process, Queue, pipe};
     pub use crate::{active_children, current_process, parent_process};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,

@@ -11,7 +11,9 @@ use super::fill::{Index, Nth};
 use super::params::{Param, whole};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::error::Error;
-use crate::job::{Baggage, JobSpec, Options};
+use crate::job::Baggage;
+#[cfg(test)]
+use crate::job::{JobSpec, Options};
 use crate::registry::TaskDef;
 
 /// A task with all its arguments, to be run in another process: by an initializer or as a `Process`. Made by
@@ -77,11 +79,17 @@ impl<R> Call<R> {
         copies.map_err(|error| Error::os("duplicating a descriptor", error))
     }
 
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way.
+    pub(crate) fn forget_arguments(&mut self) {
+        self.bytes = Ok(Arc::new([]));
+        self.baggage.luggage = Arc::new([]);
+    }
+
     /// The call as a job of one item of no bytes.
     ///
     /// # Errors
     /// What an argument said when it was encoded.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
+    #[cfg(test)]
     pub(crate) fn spec(&self) -> Result<JobSpec, Error> {
         Ok(JobSpec {
             task: self.task,
