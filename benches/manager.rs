@@ -45,7 +45,13 @@ fn ours(d: &Dict<u64, u64>) -> Result<f64, Error> {
 
 fn python() -> Option<Vec<f64>> {
     let arguments = [ROUNDS.to_string(), FOR.as_secs_f64().to_string()];
-    let output = Command::new("python3").arg("-c").arg(PYTHON).args(arguments).stdin(Stdio::null()).output().ok()?;
+    let output = Command::new("python3")
+        .arg("-c")
+        .arg(PYTHON)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     text.lines().map(|line| line.parse().ok()).collect()
 }
@@ -59,7 +65,10 @@ fn main() -> Result<(), Error> {
     println!("dict get/set, busy     {shared:>12.0} operations/s");
     println!("the same, listening    {listening:>12.0} operations/s");
     match python().filter(|rates| !rates.is_empty()).map(median) {
-        Some(python) => println!("Python's Manager       {python:>12.0} operations/s: ours is {:.1} times that", shared / python),
+        Some(python) => println!(
+            "Python's Manager       {python:>12.0} operations/s: ours is {:.1} times that",
+            shared / python
+        ),
         None => println!("Python's Manager: there is no python3"),
     }
     Ok(())

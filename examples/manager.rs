@@ -44,14 +44,18 @@ fn measure(statistics: Proxy<Statistics>, value: f64) -> Result<(), Error> {
 fn main() -> Result<(), Error> {
     let m = Manager::start()?;
     let (pages, order) = (m.dict::<String, u64>()?, m.list::<u64>()?);
-    par_map!(visit(pages.clone(), order.clone(), _), 0..10)?.into_iter().collect::<Result<(), _>>()?;
+    par_map!(visit(pages.clone(), order.clone(), _), 0..10)?
+        .into_iter()
+        .collect::<Result<(), _>>()?;
     order.reverse()?;
     println!("home was visited {} times", pages.get("home")?.unwrap_or(0));
     println!("visitor 7 left {:?}", pages.get("visitor 7")?);
     println!("{} visitors, each once", order.len()?);
 
     let statistics = m.create(Statistics::default())?;
-    par_map!(measure(statistics.clone(), _), [1.0, 2.0, 4.5])?.into_iter().collect::<Result<(), _>>()?;
+    par_map!(measure(statistics.clone(), _), [1.0, 2.0, 4.5])?
+        .into_iter()
+        .collect::<Result<(), _>>()?;
     println!("the mean is {:?}", statistics.mean()?);
     Ok(())
 }

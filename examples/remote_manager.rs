@@ -50,9 +50,16 @@ fn work_there(address: String) -> Result<(), Error> {
 fn main() -> Result<(), Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.split_first() {
-        Some((role, rest)) if role == "serve" && !rest.is_empty() => serve(&Manager::listen(&rest[0], KEY)?, &rest[1..]),
-        Some((role, rest)) if role == "work" && rest.len() == 1 => work(&Manager::connect(&rest[0], KEY)?),
-        Some(_) => Err(Error::new(ErrorKind::InvalidInput, "give `serve ADDRESS WORD..` or `work ADDRESS`, or nothing")),
+        Some((role, rest)) if role == "serve" && !rest.is_empty() => {
+            serve(&Manager::listen(&rest[0], KEY)?, &rest[1..])
+        }
+        Some((role, rest)) if role == "work" && rest.len() == 1 => {
+            work(&Manager::connect(&rest[0], KEY)?)
+        }
+        Some(_) => Err(Error::new(
+            ErrorKind::InvalidInput,
+            "give `serve ADDRESS WORD..` or `work ADDRESS`, or nothing",
+        )),
         None => {
             let m = Manager::listen("127.0.0.1:0", KEY)?;
             // Another process, which knows of this one only the address and the key.

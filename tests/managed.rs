@@ -40,7 +40,14 @@ impl Counter {
         self.log.clone()
     }
 
-    pub fn every_form(&mut self, word: &str, numbers: &[f64], names: &[String], mark: &Mark, owned: Option<Mark>) -> String {
+    pub fn every_form(
+        &mut self,
+        word: &str,
+        numbers: &[f64],
+        names: &[String],
+        mark: &Mark,
+        owned: Option<Mark>,
+    ) -> String {
         format!("{word} {numbers:?} {names:?} {mark:?} {owned:?}")
     }
 
@@ -81,8 +88,15 @@ fn parameters_come_in_every_form() {
     let mark = Mark::High { by: 2 };
     let names = vec!["a".to_owned()];
     let expected = r#"w [1.5, 2.0] ["a"] High { by: 2 } Some(Low(1))"#;
-    assert_eq!(c.every_form("w", [1.5, 2.0], &names, &mark, Some(Mark::Low(1))).expect("by reference"), expected);
-    assert_eq!(c.every_form("w".to_owned(), vec![1.5, 2.0], names, mark, Some(Mark::Low(1))).expect("by value"), expected);
+    assert_eq!(
+        c.every_form("w", [1.5, 2.0], &names, &mark, Some(Mark::Low(1))).expect("by reference"),
+        expected
+    );
+    assert_eq!(
+        c.every_form("w".to_owned(), vec![1.5, 2.0], names, mark, Some(Mark::Low(1)))
+            .expect("by value"),
+        expected
+    );
 }
 
 // _TestMyManager.test_mymanager: a ValueError of a method comes back. A `Result` is a value like any other.

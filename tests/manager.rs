@@ -117,7 +117,8 @@ fn modify_is_atomic() {
     let m = Manager::start().expect("a server");
     let d = m.dict::<u8, u64>().expect("a dict");
     let pool = Pool::new(3).expect("a pool");
-    for done in par_map!(bump_often(d.clone(), _), [500, 500, 500]; pool = &pool).expect("the map") {
+    for done in par_map!(bump_often(d.clone(), _), [500, 500, 500]; pool = &pool).expect("the map")
+    {
         done.expect("every call");
     }
     assert_eq!(d.get(&1).expect("get"), Some(1500));
@@ -207,7 +208,8 @@ fn a_lock_whose_owner_died_says_so_once() {
     let lock = m.lock().expect("a lock");
     let value = m.value(7_u32).expect("a value");
     let pool = Pool::new(1).expect("a pool");
-    let gone = par_apply!(die_with(lock.clone(), value.clone()); pool = &pool).expect_err("it died");
+    let gone =
+        par_apply!(die_with(lock.clone(), value.clone()); pool = &pool).expect_err("it died");
     assert_eq!(gone.kind(), ErrorKind::WorkerDied);
     let error = lock.lock().expect_err("the owner died");
     assert_eq!(error.kind(), ErrorKind::OwnerDied);
@@ -240,7 +242,9 @@ fn locks_exclude_each_other_and_notice_deadlock() {
     };
     assert!(there.join().expect("no panic"));
     drop((inner, outer));
-    assert!(lock.try_lock().expect("asked").is_some() && rlock.try_lock().expect("asked").is_some());
+    assert!(
+        lock.try_lock().expect("asked").is_some() && rlock.try_lock().expect("asked").is_some()
+    );
 }
 
 #[test]
@@ -289,13 +293,19 @@ fn a_queue_ends_in_order() {
     let q = m.bounded_queue::<String>(2).expect("a queue");
     q.put("a".into()).expect("put");
     q.put("b".into()).expect("put");
-    assert_eq!(q.put_timeout("c".into(), Duration::from_millis(5)).expect_err("full").kind(), ErrorKind::Full);
+    assert_eq!(
+        q.put_timeout("c".into(), Duration::from_millis(5)).expect_err("full").kind(),
+        ErrorKind::Full
+    );
     assert_eq!(q.len().expect("len"), 2);
     q.close().expect("close");
     assert_eq!(q.put("d".into()).expect_err("closed").kind(), ErrorKind::Closed);
     assert_eq!((q.get().expect("left"), q.get().expect("left")), ("a".into(), "b".into()));
     assert_eq!(q.get().expect_err("closed").kind(), ErrorKind::Closed);
-    assert_eq!(q.join_timeout(Duration::from_millis(5)).expect_err("two to do").kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        q.join_timeout(Duration::from_millis(5)).expect_err("two to do").kind(),
+        ErrorKind::TimedOut
+    );
     q.task_done().expect("one");
     q.task_done().expect("two");
     q.join().expect("nothing to do");
@@ -306,12 +316,18 @@ fn a_queue_ends_in_order() {
 fn a_barrier_passes_breaks_and_is_reset() {
     let m = Manager::start().expect("a server");
     let barrier = m.barrier(3).expect("a barrier");
-    let others: Vec<_> = (0..2).map(|_| barrier.clone()).map(|b| thread::spawn(move || b.wait())).collect();
+    let others: Vec<_> =
+        (0..2).map(|_| barrier.clone()).map(|b| thread::spawn(move || b.wait())).collect();
     let mut places = vec![barrier.wait().expect("three came")];
-    places.extend(others.into_iter().map(|other| other.join().expect("no panic").expect("three came")));
+    places.extend(
+        others.into_iter().map(|other| other.join().expect("no panic").expect("three came")),
+    );
     places.sort_unstable();
     assert_eq!(places, [0, 1, 2]);
-    assert_eq!(barrier.wait_timeout(Duration::from_millis(5)).expect_err("alone").kind(), ErrorKind::TimedOut);
+    assert_eq!(
+        barrier.wait_timeout(Duration::from_millis(5)).expect_err("alone").kind(),
+        ErrorKind::TimedOut
+    );
     assert!(barrier.is_broken().expect("asked"));
     assert_eq!(barrier.wait().expect_err("broken").kind(), ErrorKind::Broken);
     barrier.reset().expect("reset");
@@ -323,13 +339,15 @@ fn a_barrier_passes_breaks_and_is_reset() {
 fn a_condition_passes_a_baton() {
     let m = Manager::start().expect("a server");
     let lock = m.lock().expect("a lock");
-    let (turned, turn) = (m.condition(&lock).expect("a condition"), m.value(0_u32).expect("a value"));
+    let (turned, turn) =
+        (m.condition(&lock).expect("a condition"), m.value(0_u32).expect("a value"));
     let players: Vec<_> = (0..3)
         .map(|me| {
             let (lock, turned, turn) = (lock.clone(), turned.clone(), turn.clone());
             thread::spawn(move || -> Result<(), Error> {
                 for round in 0..5 {
-                    let guard = turned.wait_for(lock.lock()?, || Ok(turn.get()? == round * 3 + me))?;
+                    let guard =
+                        turned.wait_for(lock.lock()?, || Ok(turn.get()? == round * 3 + me))?;
                     *turn.lock()? += 1;
                     turned.notify_all()?;
                     drop(guard);
@@ -340,7 +358,8 @@ fn a_condition_passes_a_baton() {
         .collect();
     players.into_iter().for_each(|player| player.join().expect("no panic").expect("its turn came"));
     assert_eq!(turn.get().expect("get"), 15);
-    let (guard, notified) = turned.wait_timeout(lock.lock().expect("free"), Duration::from_millis(5)).expect("waited");
+    let (guard, notified) =
+        turned.wait_timeout(lock.lock().expect("free"), Duration::from_millis(5)).expect("waited");
     assert!(!notified);
     drop(guard);
     let other = m.lock().expect("a lock");
@@ -355,9 +374,14 @@ fn another_process_comes_over_tcp() {
     let address = m.address();
     let q = m.queue::<(String, Vec<u8>)>().expect("a queue");
     let pool = Pool::new(1).expect("a pool");
-    par_apply!(visit(address.to_string(), q.clone()); pool = &pool).expect("the call").expect("the task");
+    par_apply!(visit(address.to_string(), q.clone()); pool = &pool)
+        .expect("the call")
+        .expect("the task");
     assert_eq!(q.get().expect("get"), ("schön".to_owned(), vec![0, 255]));
-    assert_eq!(Manager::connect(address, b"other").expect_err("another key").kind(), ErrorKind::Authentication);
+    assert_eq!(
+        Manager::connect(address, b"other").expect_err("another key").kind(),
+        ErrorKind::Authentication
+    );
 }
 
 #[pool_task]
@@ -389,13 +413,20 @@ fn a_server_that_is_gone_is_disconnected() {
     let started = Instant::now();
     drop(m);
     assert_eq!(d.get(&1).expect_err("gone").kind(), ErrorKind::Disconnected);
-    assert_eq!(blocked.join().expect("no panic").expect_err("gone").kind(), ErrorKind::Disconnected);
+    assert_eq!(
+        blocked.join().expect("no panic").expect_err("gone").kind(),
+        ErrorKind::Disconnected
+    );
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(d.clone().len().expect_err("gone").kind(), ErrorKind::Disconnected);
 }
 
 #[pool_task]
-fn hold_until_killed(d: Dict<u8, List<u8>>, lock: manager::Lock, ready: manager::Event) -> Result<(), Error> {
+fn hold_until_killed(
+    d: Dict<u8, List<u8>>,
+    lock: manager::Lock,
+    ready: manager::Event,
+) -> Result<(), Error> {
     let _list = d.get(&0)?;
     let guard = lock.lock();
     ready.set()?;
@@ -423,12 +454,21 @@ fn killed_clients_leave_nothing_behind() {
         kill(pool.worker_pids()[0], round);
         assert_eq!(held.get().expect_err("killed").kind(), ErrorKind::WorkerDied);
         let taken = lock.lock_timeout(LONG);
-        assert!(taken.is_ok_and(|guard| guard.is_some()) || lock.lock_timeout(LONG).is_ok_and(|guard| guard.is_some()));
+        assert!(
+            taken.is_ok_and(|guard| guard.is_some())
+                || lock.lock_timeout(LONG).is_ok_and(|guard| guard.is_some())
+        );
     }
 }
 
 fn kill(pid: u32, _round: u64) {
-    assert!(std::process::Command::new("kill").args(["-KILL", &pid.to_string()]).status().expect("kill runs").success());
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-KILL", &pid.to_string()])
+            .status()
+            .expect("kill runs")
+            .success()
+    );
 }
 
 /// The number of the server's process: the child of this one that is called so.
@@ -491,7 +531,10 @@ fn hostile_connections_do_no_harm() {
             silent.clear();
         }
         if round % 100 == 0 {
-            assert_eq!(Manager::connect(address, b"guess").expect_err("another key").kind(), ErrorKind::Authentication);
+            assert_eq!(
+                Manager::connect(address, b"guess").expect_err("another key").kind(),
+                ErrorKind::Authentication
+            );
             d.insert(round, round).expect("the server goes on");
             drop(Manager::connect(address, b"key").expect("a friend is let in"));
         }
@@ -514,7 +557,9 @@ fn a_friend_that_talks_nonsense_harms_nobody_else() {
         let c = Client::connect(m.address(), b"key").expect("it knows the key");
         let junk: Vec<u8> = (0..random() % 400).map(|_| random() as u8).collect();
         c.send_bytes(&junk).expect("sent");
-        assert!(c.recv_bytes_timeout(LONG).is_err_and(|error| error.kind() == ErrorKind::Disconnected));
+        assert!(
+            c.recv_bytes_timeout(LONG).is_err_and(|error| error.kind() == ErrorKind::Disconnected)
+        );
     }
     let session = [7_u8; 16];
     let control = Client::connect(m.address(), b"key").expect("it knows the key");
@@ -527,7 +572,8 @@ fn a_friend_that_talks_nonsense_harms_nobody_else() {
         let object = if random() % 2 == 0 { 0 } else { random() % 20 };
         let mut request = object.to_le_bytes().to_vec();
         request.extend_from_slice(&((random() % 30) as u32).to_le_bytes());
-        request.extend((0..random() % 60).map(|_| if random() % 3 == 0 { random() as u8 } else { 0 }));
+        request
+            .extend((0..random() % 60).map(|_| if random() % 3 == 0 { random() as u8 } else { 0 }));
         calls.send_bytes(&request).expect("sent");
         calls.recv_bytes_timeout(LONG).expect("an answer");
     }
@@ -542,10 +588,14 @@ fn a_friend_that_talks_nonsense_harms_nobody_else() {
 fn the_socket_of_this_machine_asks_for_the_key() {
     let m = Manager::start().expect("a server");
     let names = std::fs::read_to_string("/proc/net/unix").expect("Linux");
-    let names: Vec<_> = names.lines().filter_map(|line| line.split_whitespace().nth(7)?.strip_prefix("@pool-manager-")).collect();
+    let names: Vec<_> = names
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(7)?.strip_prefix("@pool-manager-"))
+        .collect();
     assert!(!names.is_empty());
     for name in names {
-        let address = UnixAddress::from_abstract_name(format!("pool-manager-{name}")).expect("a name");
+        let address =
+            UnixAddress::from_abstract_name(format!("pool-manager-{name}")).expect("a name");
         let Ok(mut stranger) = UnixStream::connect_addr(&address) else { continue };
         let mut asked = [0; 15];
         stranger.read_exact(&mut asked).expect("it is asked");

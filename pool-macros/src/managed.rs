@@ -6,7 +6,9 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, ReceiverKind, Result, Type, Visibility};
+use syn::{
+    Error, FnArg, ImplItem, ImplItemFn, Item, ItemImpl, ReceiverKind, Result, Type, Visibility,
+};
 
 use crate::attribute::Attribute;
 use crate::function::{beside, cfgs};
@@ -20,14 +22,21 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
             let more = attribute.and_then(|attribute| class(&attribute, &block));
             beside(item, more.map_err(in_our_words))
         }
-        _ => beside(item, Err(Error::new(Span::call_site(), "`#[managed]` stands on an impl block: its `pub` methods are what a proxy has"))),
+        _ => beside(
+            item,
+            Err(Error::new(
+                Span::call_site(),
+                "`#[managed]` stands on an impl block: its `pub` methods are what a proxy has",
+            )),
+        ),
     }
 }
 
 /// The refusals of tasks hold for managed methods too.
 fn in_our_words(error: Error) -> Error {
     let mut all = error.into_iter().map(|error| {
-        let text = error.to_string()
+        let text = error
+            .to_string()
             .replace("a task", "a managed method")
             .replace("one task for each type", "one method for each type")
             .replace("the worker has", "its thread has")
@@ -35,19 +44,33 @@ fn in_our_words(error: Error) -> Error {
         Error::new(error.span(), text)
     });
     let first = all.next();
-    let combined = first.map(|first| all.fold(first, |mut combined, error| { combined.combine(error); combined }));
+    let combined = first.map(|first| {
+        all.fold(first, |mut combined, error| {
+            combined.combine(error);
+            combined
+        })
+    });
     combined.unwrap_or_else(|| Error::new(Span::call_site(), "refused"))
 }
 
 fn refuse_block(block: &ItemImpl) -> Result<()> {
     if let Some((path, _)) = &block.trait_ {
-        return Err(Error::new(path.span(), "the methods of a trait are not exposed: write them in a plain `impl` block, and call the trait's from there"));
+        return Err(Error::new(
+            path.span(),
+            "the methods of a trait are not exposed: write them in a plain `impl` block, and call the trait's from there",
+        ));
     }
     if let Some(param) = block.generics.params.first() {
-        return Err(Error::new(param.span(), "a managed type cannot be generic: write an `impl` block for one concrete type"));
+        return Err(Error::new(
+            param.span(),
+            "a managed type cannot be generic: write an `impl` block for one concrete type",
+        ));
     }
     if let Some(clause) = &block.generics.where_clause {
-        return Err(Error::new(clause.span(), "a managed type cannot be generic: write the block without a `where` clause"));
+        return Err(Error::new(
+            clause.span(),
+            "a managed type cannot be generic: write the block without a `where` clause",
+        ));
     }
     Ok(())
 }
@@ -125,7 +148,10 @@ fn exposed(block: &ItemImpl) -> Result<Vec<Exposed<'_>>> {
         }
     }
     if all.is_empty() {
-        refused.add(block.impl_token.span(), "no method of this block is exposed: write `pub` methods with `&self` or `&mut self`");
+        refused.add(
+            block.impl_token.span(),
+            "no method of this block is exposed: write `pub` methods with `&self` or `&mut self`",
+        );
     }
     refused.done(all)
 }
@@ -142,7 +168,8 @@ fn shape(this: &Type, method: &ImplItemFn) -> Result<Shape> {
     let mut refused = Refused::default();
     refused.head(&method.sig);
     let mut named = method.sig.clone();
-    named.inputs = named.inputs.into_iter().filter(|input| matches!(input, FnArg::Typed(_))).collect();
+    named.inputs =
+        named.inputs.into_iter().filter(|input| matches!(input, FnArg::Typed(_))).collect();
     let sig: syn::Signature = syn::parse2(without_self(named.to_token_stream(), this))?;
     let mut params = Vec::new();
     for input in &sig.inputs {
@@ -164,7 +191,9 @@ impl Exposed<'_> {
     }
 
     fn names(&self) -> Vec<syn::Ident> {
-        (0..self.shape.params.len()).map(|n| format_ident!("__a{n}", span = Span::mixed_site())).collect()
+        (0..self.shape.params.len())
+            .map(|n| format_ident!("__a{n}", span = Span::mixed_site()))
+            .collect()
     }
 
     /// What a proxy has.
@@ -179,7 +208,9 @@ impl Exposed<'_> {
         });
         let kinds: Vec<_> = self.shape.params.iter().map(Kind::marker).collect();
         let borrows = names.iter().zip(&self.shape.params).filter_map(|(name, kind)| match kind {
-            Kind::Ref(ty) => Some(quote!(let #name: &#ty = ::core::borrow::Borrow::borrow(&#name);)),
+            Kind::Ref(ty) => {
+                Some(quote!(let #name: &#ty = ::core::borrow::Borrow::borrow(&#name);))
+            }
             _ => None,
         });
         let plain = name.unraw().to_string();

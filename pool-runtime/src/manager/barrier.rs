@@ -82,7 +82,12 @@ impl Gate {
         done.map(|()| place)
     }
 
-    fn await_end<'s>(&'s self, mut state: MutexGuard<'s, State>, call: &Call<'_>, until: Option<Instant>) -> Result<(), Error> {
+    fn await_end<'s>(
+        &'s self,
+        mut state: MutexGuard<'s, State>,
+        call: &Call<'_>,
+        until: Option<Instant>,
+    ) -> Result<(), Error> {
         let round = state.round.clone();
         loop {
             match round.load(Ordering::Relaxed) {
@@ -119,7 +124,13 @@ impl Gate {
 const _: () = assert!(OPEN == 0, "a new round is open");
 
 impl Class for Gate {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             WAIT => {
                 let place = self.wait(call, args.limit()?)?;

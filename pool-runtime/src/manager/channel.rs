@@ -71,10 +71,16 @@ impl Channel {
     ///
     /// # Errors
     /// Kind `Disconnected` when it is gone, `Decode` for a length that cannot be.
-    pub(crate) fn receive(&mut self, message: &mut Vec<u8>, wanted: &dyn Fn() -> bool) -> Result<(), Error> {
+    pub(crate) fn receive(
+        &mut self,
+        message: &mut Vec<u8>,
+        wanted: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         let connection = &self.connection;
         match &mut self.mailbox {
-            Some(mailbox) => mailbox.receive(message, LONGEST, &|| wanted() && !connection.stream().is_gone()),
+            Some(mailbox) => {
+                mailbox.receive(message, LONGEST, &|| wanted() && !connection.stream().is_gone())
+            }
             None => loop {
                 match connection.receive(LONGEST, Some(Instant::now() + LOOK)) {
                     Err(error) if error.kind() == ErrorKind::TimedOut && wanted() => {}

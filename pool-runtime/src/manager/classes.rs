@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use super::lock::{Again, Mutual};
 use super::session::Session;
 use super::table::Class;
 use super::wire::Args;
-use super::lock::{Again, Mutual};
 use super::{barrier, condition, dict, list, managed, queue, semaphore, value};
 use crate::error::{Error, ErrorKind};
 
@@ -26,7 +26,11 @@ pub(crate) const RLOCK: u32 = 10;
 ///
 /// # Errors
 /// Kind `NotFound` for a class that there is not, and what the class says of its arguments.
-pub(crate) fn make(class: u32, args: &mut Args<'_>, session: &Arc<Session>) -> Result<Box<dyn Class>, Error> {
+pub(crate) fn make(
+    class: u32,
+    args: &mut Args<'_>,
+    session: &Arc<Session>,
+) -> Result<Box<dyn Class>, Error> {
     Ok(match class {
         DICT => Box::new(dict::Map::default()),
         LIST => Box::new(list::Sequence::default()),
@@ -39,6 +43,11 @@ pub(crate) fn make(class: u32, args: &mut Args<'_>, session: &Arc<Session>) -> R
         QUEUE => Box::new(queue::Line::new(args)?),
         MANAGED => Box::new(managed::Own::new(args)?),
         VALUE => Box::new(value::Numbers::new(args)?),
-        other => return Err(Error::new(ErrorKind::NotFound, format!("the manager has no class {other}"))),
+        other => {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the manager has no class {other}"),
+            ));
+        }
     })
 }

@@ -44,17 +44,29 @@ impl Meeting {
     }
 
     /// Gives the lock back, waits, and takes it again. Says whether it was notified, and how the lock was got.
-    fn wait(&self, call: &Call<'_>, thread: u64, until: Option<Instant>) -> Result<(bool, Taken), Error> {
+    fn wait(
+        &self,
+        call: &Call<'_>,
+        thread: u64,
+        until: Option<Instant>,
+    ) -> Result<(bool, Taken), Error> {
         let on_lock = call.on(&self.lock);
         let ticket = Arc::new(AtomicBool::new(false));
         // On the list before the lock is free: who takes it next and notifies finds this one there.
         self.waiting().push_back(ticket.clone());
-        let depth = self.lock()?.give_all(&on_lock, thread).inspect_err(|_| self.forget(&ticket))?;
-        let notified = self.await_notice(call, &ticket, until).inspect_err(|_| self.forget(&ticket))?;
+        let depth =
+            self.lock()?.give_all(&on_lock, thread).inspect_err(|_| self.forget(&ticket))?;
+        let notified =
+            self.await_notice(call, &ticket, until).inspect_err(|_| self.forget(&ticket))?;
         Ok((notified, self.lock()?.take_back(&on_lock, thread, depth)?))
     }
 
-    fn await_notice(&self, call: &Call<'_>, ticket: &Arc<AtomicBool>, until: Option<Instant>) -> Result<bool, Error> {
+    fn await_notice(
+        &self,
+        call: &Call<'_>,
+        ticket: &Arc<AtomicBool>,
+        until: Option<Instant>,
+    ) -> Result<bool, Error> {
         let mut waiting = self.waiting();
         loop {
             if ticket.load(Ordering::Relaxed) {
@@ -85,7 +97,13 @@ impl Meeting {
 }
 
 impl Class for Meeting {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             WAIT => {
                 let thread = args.u64()?;
@@ -139,7 +157,10 @@ impl Condition {
     /// # Errors
     /// Kind `OwnerDied`, with the lock, when a process died with it meanwhile; `InvalidInput` for the guard of another lock;
     /// `Disconnected` when the server is gone.
-    pub fn wait<'a>(&self, guard: LockGuard<'a>) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
+    pub fn wait<'a>(
+        &self,
+        guard: LockGuard<'a>,
+    ) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
         self.wait_at_most(guard, None).map(|(guard, _)| guard)
     }
 
@@ -155,7 +176,11 @@ impl Condition {
     ///
     /// # Errors
     /// As for [`wait`](Self::wait), and what `done` fails with.
-    pub fn wait_for<'a, R: IntoVerdict>(&self, mut guard: LockGuard<'a>, mut done: impl FnMut() -> R) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
+    pub fn wait_for<'a, R: IntoVerdict>(
+        &self,
+        mut guard: LockGuard<'a>,
+        mut done: impl FnMut() -> R,
+    ) -> Result<LockGuard<'a>, LockError<LockGuard<'a>>> {
         while !done().into_verdict().map_err(LockError::from_error)? {
             guard = self.wait(guard)?;
         }
@@ -178,11 +203,16 @@ impl Condition {
 
     fn is_for(&self, guard: &LockGuard<'_>) -> Result<(), Error> {
         let same_server = self.handle.link().server() == guard.handle.link().server();
-        let same = same_server && self.handle.call(IS_FOR, |request| {
-            request.u64(guard.handle.id());
+        let same = same_server
+            && self.handle.call(IS_FOR, |request| {
+                request.u64(guard.handle.id());
+                Ok(())
+            })?;
+        if same {
             Ok(())
-        })?;
-        if same { Ok(()) } else { Err(Error::new(ErrorKind::InvalidInput, "the guard of another lock")) }
+        } else {
+            Err(Error::new(ErrorKind::InvalidInput, "the guard of another lock"))
+        }
     }
 
     /// Wakes one that waits.

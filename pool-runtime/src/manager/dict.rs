@@ -8,8 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::handle::Request;
-use super::session::Call;
 use super::modify::Turns;
+use super::session::Call;
 use super::table::{Answer, Class, Stored};
 use super::wire::Args;
 use crate::error::Error;
@@ -57,7 +57,11 @@ impl Map {
 
     /// A value and its version.
     pub(crate) fn look(&self, key: &[u8]) -> (Option<Stored>, u64) {
-        self.entries().values.get(key).cloned().map_or((None, 0), |(value, version)| (Some(value), version))
+        self.entries()
+            .values
+            .get(key)
+            .cloned()
+            .map_or((None, 0), |(value, version)| (Some(value), version))
     }
 
     /// Puts a value in place of the one of that version, if it is still there; says whether.
@@ -87,7 +91,13 @@ impl Map {
 }
 
 impl Class for Map {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             INSERT => {
                 let key = args.blob()?.bytes;
@@ -95,7 +105,9 @@ impl Class for Map {
                 let old = self.entries().insert(key, value);
                 answer.option(old.as_ref());
             }
-            GET => answer.option(self.entries().values.get(args.blob()?.bytes).map(|(value, _)| value)),
+            GET => {
+                answer.option(self.entries().values.get(args.blob()?.bytes).map(|(value, _)| value))
+            }
             REMOVE => {
                 let old = self.entries().values.remove(args.blob()?.bytes);
                 answer.option(old.as_ref().map(|(old, _)| old));
@@ -160,7 +172,10 @@ where
     ///
     /// # Errors
     /// See [`Dict`].
-    #[expect(clippy::needless_pass_by_value, reason = "what is inserted is given away, as in any map")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what is inserted is given away, as in any map"
+    )]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>, Error> {
         self.handle.call(INSERT, |request| {
             request.value(&key)?;

@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::handle::Request;
 use super::scope;
 use super::server::desk;
-use super::wire::{self, DESK, Locator, LONGEST_OPENING, Opening, Welcome};
+use super::wire::{self, DESK, LONGEST_OPENING, Locator, Opening, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::net::client::{self, authenticate};
 use crate::net::{Address, ByteConnection};
@@ -76,7 +76,8 @@ impl Link {
     /// As for [`to`](Self::to).
     pub(crate) fn to_address(address: Address, key: &[u8]) -> Result<Arc<Self>, Error> {
         let until = Instant::now() + CONNECT;
-        let mut locator = Locator { server: 0, local: Vec::new(), address: Some(address), key: key.to_vec() };
+        let mut locator =
+            Locator { server: 0, local: Vec::new(), address: Some(address), key: key.to_vec() };
         let connected = connect_remote(&locator, until)?;
         (locator.server, locator.local) = (connected.2.server, connected.2.local.clone());
         if let Some(link) = find(locator.server) {
@@ -152,7 +153,10 @@ impl Link {
     }
 
     fn exchange(&self, line: &mut Line) -> Result<(), Error> {
-        let done = line.channel.send(&line.request).and_then(|()| line.channel.receive(&mut line.reply, &|| !self.is_gone()));
+        let done = line
+            .channel
+            .send(&line.request)
+            .and_then(|()| line.channel.receive(&mut line.reply, &|| !self.is_gone()));
         done.map_err(|error| {
             if error.kind() == ErrorKind::InvalidInput {
                 return error;
@@ -163,7 +167,11 @@ impl Link {
         })
     }
 
-    fn take<R>(self: &Arc<Self>, reply: &[u8], result: impl FnOnce(&[u8]) -> Result<R, Error>) -> Result<R, Error> {
+    fn take<R>(
+        self: &Arc<Self>,
+        reply: &[u8],
+        result: impl FnOnce(&[u8]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let (grants, bytes) = wire::take_reply(reply)?;
         if grants.is_empty() {
             return result(bytes);
@@ -175,7 +183,10 @@ impl Link {
 
     fn line(&self) -> Result<Line, Error> {
         if self.is_copy() {
-            return Err(Error::new(ErrorKind::Disconnected, "this handle belongs to the process that was forked"));
+            return Err(Error::new(
+                ErrorKind::Disconnected,
+                "this handle belongs to the process that was forked",
+            ));
         }
         if self.is_gone() {
             return Err(Error::new(ErrorKind::Disconnected, "the manager's server is gone"));
@@ -256,7 +267,8 @@ fn connect_remote(locator: &Locator, until: Instant) -> Result<Connected, Error>
 }
 
 fn dial(address: Option<&Address>, key: &[u8], until: Instant) -> Result<ByteConnection, Error> {
-    let address = address.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the server has no address"))?;
+    let address =
+        address.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the server has no address"))?;
     let connection = client::connect_first(std::slice::from_ref(address), until)?;
     authenticate(&connection, key, until)?;
     Ok(connection)

@@ -74,7 +74,13 @@ impl Sequence {
 }
 
 impl Class for Sequence {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             PUSH => {
                 let value = Stored::new(args.blob()?, call)?;
@@ -142,7 +148,10 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     ///
     /// # Errors
     /// See [`List`].
-    #[expect(clippy::needless_pass_by_value, reason = "what is pushed is given away, as in any list")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what is pushed is given away, as in any list"
+    )]
     pub fn push(&self, value: T) -> Result<(), Error> {
         self.handle.call(PUSH, |request| request.value(&value))
     }
@@ -182,7 +191,10 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     ///
     /// # Errors
     /// Kind `InvalidInput` when the list ends before, and see [`List`].
-    #[expect(clippy::needless_pass_by_value, reason = "what is inserted is given away, as in any list")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what is inserted is given away, as in any list"
+    )]
     pub fn insert(&self, index: usize, value: T) -> Result<(), Error> {
         self.handle.call(INSERT, |request| {
             request.u64(index as u64);

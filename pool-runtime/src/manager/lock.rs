@@ -76,7 +76,12 @@ impl Mutual {
     ///
     /// # Errors
     /// Kind `Deadlock` when it would wait for ever, `Disconnected` when the caller has ended.
-    pub(crate) fn take(&self, call: &Call<'_>, thread: u64, patience: Patience) -> Result<Taken, Error> {
+    pub(crate) fn take(
+        &self,
+        call: &Call<'_>,
+        thread: u64,
+        patience: Patience,
+    ) -> Result<Taken, Error> {
         let me = (call.session.id, thread);
         let mut state = self.state();
         loop {
@@ -84,7 +89,11 @@ impl Mutual {
                 None => {
                     call.hold()?;
                     (state.owner, state.depth) = (Some(me), 1);
-                    return Ok(if std::mem::take(&mut state.died) { Taken::AfterDeath } else { Taken::Yes });
+                    return Ok(if std::mem::take(&mut state.died) {
+                        Taken::AfterDeath
+                    } else {
+                        Taken::Yes
+                    });
                 }
                 Some(owner) if owner == me && self.again == Again::Counts => {
                     state.depth += 1;
@@ -142,7 +151,12 @@ impl Mutual {
     ///
     /// # Errors
     /// As for [`take`](Self::take).
-    pub(crate) fn take_back(&self, call: &Call<'_>, thread: u64, depth: u64) -> Result<Taken, Error> {
+    pub(crate) fn take_back(
+        &self,
+        call: &Call<'_>,
+        thread: u64,
+        depth: u64,
+    ) -> Result<Taken, Error> {
         let taken = self.take(call, thread, Patience::Hope)?;
         self.state().depth = depth;
         Ok(taken)
@@ -183,7 +197,13 @@ impl Mutual {
     ///
     /// # Errors
     /// As for the methods.
-    pub(crate) fn method(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    pub(crate) fn method(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         let thread = args.u64()?;
         match method {
             LOCK => {
@@ -201,7 +221,13 @@ impl Mutual {
 }
 
 impl Class for Mutual {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         self.method(method, args, call, answer)
     }
 
@@ -250,7 +276,10 @@ pub(crate) fn give(handle: &Handle) {
 }
 
 /// Makes a guard of what came of taking a lock.
-pub(crate) fn guarded<G>(taken: Taken, guard: impl FnOnce() -> G) -> Result<Option<G>, LockError<G>> {
+pub(crate) fn guarded<G>(
+    taken: Taken,
+    guard: impl FnOnce() -> G,
+) -> Result<Option<G>, LockError<G>> {
     match taken {
         Taken::Yes => Ok(Some(guard())),
         Taken::AfterDeath => Err(LockError::owner_died(guard())),
@@ -260,7 +289,9 @@ pub(crate) fn guarded<G>(taken: Taken, guard: impl FnOnce() -> G) -> Result<Opti
 
 /// What an untimed wait never gives.
 pub(crate) fn untimed<G>(guard: Option<G>) -> Result<G, LockError<G>> {
-    guard.ok_or_else(|| LockError::from_error(Error::new(ErrorKind::TimedOut, "the server did not wait")))
+    guard.ok_or_else(|| {
+        LockError::from_error(Error::new(ErrorKind::TimedOut, "the server did not wait"))
+    })
 }
 
 macro_rules! lock {

@@ -110,19 +110,30 @@ impl Own {
 }
 
 impl Class for Own {
-    fn call(&self, _: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        _: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         let name = args.blob()?.bytes;
         let method = self.def.methods.iter().find(|method| method.name.as_bytes() == name);
         let method = method.ok_or_else(|| {
             let name = String::from_utf8_lossy(name);
-            Error::new(ErrorKind::NotFound, format!("`{}` has no method `{name}` in the server", self.def.name))
+            Error::new(
+                ErrorKind::NotFound,
+                format!("`{}` has no method `{name}` in the server", self.def.name),
+            )
         })?;
         let bytes = args.rest()?;
         let room = Room::holding(bytes);
         let mut input = In::new(room.bytes(bytes.len()));
         // A panic leaves the object as far as the method came, and available: its own business, as in any process.
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        let (done, refs) = scope::encoding(call.server.id(), || (method.call)(&mut **value, &mut input, &mut answer.bytes));
+        let (done, refs) = scope::encoding(call.server.id(), || {
+            (method.call)(&mut **value, &mut input, &mut answer.bytes)
+        });
         drop(value);
         done?;
         for id in refs {
@@ -139,15 +150,26 @@ fn find(name: &str) -> Result<&'static ManagedDef, Error> {
         let mut table = Table::new();
         for def in inventory::iter::<ManagedDef> {
             if let Some(other) = table.insert(def.name, def) {
-                let place = |def: &ManagedDef| format!("{}:{}:{}", def.place.0, def.place.1, def.place.2);
-                let detail = format!("`{}` names two managed types, at {} and at {}", def.name, place(other), place(def));
+                let place =
+                    |def: &ManagedDef| format!("{}:{}:{}", def.place.0, def.place.1, def.place.2);
+                let detail = format!(
+                    "`{}` names two managed types, at {} and at {}",
+                    def.name,
+                    place(other),
+                    place(def)
+                );
                 return Err(Error::new(ErrorKind::Duplicate, detail));
             }
         }
         Ok(table)
     });
     let def = table.as_ref().map_err(Clone::clone)?.get(name).copied();
-    def.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("the manager's server has no managed type `{name}`")))
+    def.ok_or_else(|| {
+        Error::new(
+            ErrorKind::NotFound,
+            format!("the manager's server has no managed type `{name}`"),
+        )
+    })
 }
 
 /// A proxy of an object of a user's own type, in the server of a [`Manager`](crate::Manager). It has the `pub` methods of the
@@ -220,7 +242,8 @@ pub fn managed_open<T: Managed>(bytes: &[u8]) -> Result<Box<dyn Any + Send>, Err
 /// None, since the table gave both its type and its methods.
 #[doc(hidden)]
 pub fn managed_this<T: 'static>(this: &mut (dyn Any + Send)) -> Result<&mut T, Error> {
-    this.downcast_mut().ok_or_else(|| Error::new(ErrorKind::Decode, "the object is of another type"))
+    this.downcast_mut()
+        .ok_or_else(|| Error::new(ErrorKind::Decode, "the object is of another type"))
 }
 
 /// Reads one argument.
@@ -253,7 +276,11 @@ pub fn managed_reply<T, L: Codec<T>>(value: &T, reply: &mut Vec<u8>) -> Result<(
 }
 
 /// Appends at most `size` bytes that `encode` writes.
-fn write(bytes: &mut Vec<u8>, size: usize, encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>) -> Result<(), Error> {
+fn write(
+    bytes: &mut Vec<u8>,
+    size: usize,
+    encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
+) -> Result<(), Error> {
     let at = bytes.len();
     bytes.resize(at + size, 0);
     let mut out = Out::new(&mut bytes[at..]);

@@ -137,7 +137,9 @@ impl Manager {
         Err(failed)
     }
 
-    fn with_server((link, address, server): (Arc<Link>, Option<Address>, ServerProcess)) -> Result<Self, Error> {
+    fn with_server(
+        (link, address, server): (Arc<Link>, Option<Address>, ServerProcess),
+    ) -> Result<Self, Error> {
         Ok(Self { link, address, _server: Some(server) })
     }
 
@@ -216,7 +218,8 @@ impl Manager {
     /// travel, and see [`dict`](Self::dict).
     #[expect(clippy::needless_pass_by_value, reason = "the object is the server's from now on")]
     pub fn create<T: Managed>(&self, value: T) -> Result<Proxy<T>, Error> {
-        self.make(classes::MANAGED, |request| managed::creation(&value, request)).map(managed::proxy)
+        self.make(classes::MANAGED, |request| managed::creation(&value, request))
+            .map(managed::proxy)
     }
 
     /// A new lock.
@@ -307,7 +310,10 @@ impl Manager {
     ///
     /// # Errors
     /// Kind `InvalidInput` for none, and see [`dict`](Self::dict).
-    pub fn bounded_queue<T: Serialize + DeserializeOwned>(&self, capacity: usize) -> Result<Queue<T>, Error> {
+    pub fn bounded_queue<T: Serialize + DeserializeOwned>(
+        &self,
+        capacity: usize,
+    ) -> Result<Queue<T>, Error> {
         self.line(capacity as u64)
     }
 
@@ -343,7 +349,11 @@ impl Manager {
         })
     }
 
-    fn make(&self, class: u32, arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>) -> Result<Handle, Error> {
+    fn make(
+        &self,
+        class: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+    ) -> Result<Handle, Error> {
         let with_class = |request: &mut Request<'_>| {
             request.u32(class);
             arguments(request)
@@ -352,7 +362,11 @@ impl Manager {
     }
 
     /// Asks for an object.
-    fn object(&self, method: u32, arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>) -> Result<Handle, Error> {
+    fn object(
+        &self,
+        method: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+    ) -> Result<Handle, Error> {
         self.link.call(DESK, method, arguments, |reply| {
             let id = wire::decode(reply)?;
             // The server has counted it for us, and this takes the count over.

@@ -70,7 +70,12 @@ impl Map {
     ///
     /// # Errors
     /// Kind `UnknownTask` when this is another program, what the task fails with, `Disconnected` when the caller has ended.
-    pub(crate) fn modify(&self, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    pub(crate) fn modify(
+        &self,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         let (key, task) = (args.blob()?.bytes, registry::find(TaskId(args.u64()?))?);
         let (before, after) = (args.blob()?.bytes, args.blob()?.bytes);
         let _turn = self.turns.take(call)?;
@@ -78,7 +83,8 @@ impl Map {
             let (value, version) = self.look(key);
             let arguments = [before, &placed(value.as_ref()), after].concat();
             drop(value);
-            let (result, refs) = scope::encoding(call.server.id(), || pool::run_call(task, &arguments));
+            let (result, refs) =
+                scope::encoding(call.server.id(), || pool::run_call(task, &arguments));
             let new = Stored::made_here(result?, &refs, call.server)?;
             if self.replace(key, version, new.clone()) {
                 answer.stored(&new);
@@ -91,7 +97,13 @@ impl Map {
     ///
     /// # Errors
     /// As for [`modify`](Self::modify).
-    pub(crate) fn modify_method(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    pub(crate) fn modify_method(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             MODIFY => self.modify(args, call, answer),
             LOOK => {
@@ -130,7 +142,8 @@ fn is_number<V: 'static>() -> bool {
             [$(TypeId::of::<$number>(), TypeId::of::<Vec<$number>>()),*].contains(&TypeId::of::<V>())
         };
     }
-    cfg!(target_endian = "little") && any!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64)
+    cfg!(target_endian = "little")
+        && any!(u8, u16, u32, u64, u128, i8, i16, i32, i64, i128, f32, f64)
 }
 
 impl<K, V> Dict<K, V>
@@ -167,7 +180,10 @@ where
         if !task.open().baggage().luggage.is_empty() {
             return Err(Error::new(ErrorKind::InvalidInput, "a descriptor cannot go to a manager"));
         }
-        if self.handle().link().is_this_program() && task.hole_is_serde() && (task.result_is_serde() || is_number::<V>()) {
+        if self.handle().link().is_this_program()
+            && task.hole_is_serde()
+            && (task.result_is_serde() || is_number::<V>())
+        {
             return self.modify_there(&key, &task);
         }
         self.modify_here(&key, &task)
@@ -186,7 +202,8 @@ where
 
     fn modify_here(&self, key: &K, task: &PartialCall<Option<V>, V>) -> Result<V, Error> {
         loop {
-            let (old, version): (Option<V>, u64) = self.handle().call(LOOK, |request| request.value(key))?;
+            let (old, version): (Option<V>, u64) =
+                self.handle().call(LOOK, |request| request.value(key))?;
             let call = task.fill(&old)?;
             let new = call.decode(&pool::run_call(call.task()?, call.bytes()?)?)?;
             let arguments = |request: &mut Request<'_>| {

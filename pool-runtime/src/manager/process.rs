@@ -39,7 +39,10 @@ impl Drop for ServerProcess {
         }
         self.socket.shut();
         let until = Instant::now() + LEAVE;
-        let left = stream::ready(&[self.child.as_fd()], Some(until.saturating_duration_since(Instant::now())));
+        let left = stream::ready(
+            &[self.child.as_fd()],
+            Some(until.saturating_duration_since(Instant::now())),
+        );
         if left != [true] {
             self.child.kill();
         }
@@ -51,7 +54,9 @@ impl Drop for ServerProcess {
 ///
 /// # Errors
 /// Kind `Spawn` when the process cannot be started, `Io` when no address can be had.
-pub(crate) fn start(public: Option<(&[Address], &[u8])>) -> Result<(Arc<Link>, Option<Address>, ServerProcess), Error> {
+pub(crate) fn start(
+    public: Option<(&[Address], &[u8])>,
+) -> Result<(Arc<Link>, Option<Address>, ServerProcess), Error> {
     let server = random::id()?;
     let local = format!("pool-manager-{:x}", random::id()?).into_bytes();
     let local_socket = Listening::bind(&Place::Abstract(local.clone()), BACKLOG)?;

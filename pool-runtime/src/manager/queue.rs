@@ -49,7 +49,10 @@ impl Line {
     pub(crate) fn new(args: &mut Args<'_>) -> Result<Self, Error> {
         let most = args.u64()?;
         if most == 0 {
-            return Err(Error::new(ErrorKind::InvalidInput, "a queue needs room for at least one element"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "a queue needs room for at least one element",
+            ));
         }
         Ok(Self { most, state: Mutex::default(), changed: Condvar::new() })
     }
@@ -62,7 +65,10 @@ impl Line {
         let mut state = self.state();
         while state.elements.len() as u64 >= self.most && !state.closed {
             if is_over(until) {
-                return Err(Error::new(ErrorKind::Full, format!("the queue has {} elements", self.most)));
+                return Err(Error::new(
+                    ErrorKind::Full,
+                    format!("the queue has {} elements", self.most),
+                ));
             }
             (state, _) = call.sleep(state, &self.changed, until)?;
         }
@@ -95,7 +101,9 @@ impl Line {
     fn task_done(&self) -> Result<(), Error> {
         let mut state = self.state();
         let left = state.unfinished.checked_sub(1);
-        state.unfinished = left.ok_or_else(|| Error::new(ErrorKind::InvalidInput, "`task_done` was called once too often"))?;
+        state.unfinished = left.ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, "`task_done` was called once too often")
+        })?;
         self.changed.notify_all();
         Ok(())
     }
@@ -104,7 +112,10 @@ impl Line {
         let mut state = self.state();
         while state.unfinished > 0 {
             if is_over(until) {
-                return Err(Error::new(ErrorKind::TimedOut, format!("{} elements are not done", state.unfinished)));
+                return Err(Error::new(
+                    ErrorKind::TimedOut,
+                    format!("{} elements are not done", state.unfinished),
+                ));
             }
             (state, _) = call.sleep(state, &self.changed, until)?;
         }
@@ -113,7 +124,13 @@ impl Line {
 }
 
 impl Class for Line {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             PUT => {
                 let until = args.limit()?;

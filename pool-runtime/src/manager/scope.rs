@@ -32,7 +32,8 @@ impl Entered {
     }
 
     fn pop(&mut self) {
-        self.1 = self.0.with_borrow_mut(|stack| stack.pop().map_or_else(Vec::new, |scope| scope.ids));
+        self.1 =
+            self.0.with_borrow_mut(|stack| stack.pop().map_or_else(Vec::new, |scope| scope.ids));
     }
 }
 
@@ -53,17 +54,23 @@ pub(crate) fn encoding<R>(server: u128, encode: impl FnOnce() -> R) -> (R, Vec<u
 
 /// A handle is being encoded. `false`: nobody on whose behalf.
 pub(crate) fn encoded(server: u128, id: u64) -> bool {
-    ENCODING.with_borrow_mut(|stack| match stack.last_mut().filter(|scope| scope.server == server) {
-        Some(scope) => {
-            scope.ids.push(id);
-            true
+    ENCODING.with_borrow_mut(|stack| {
+        match stack.last_mut().filter(|scope| scope.server == server) {
+            Some(scope) => {
+                scope.ids.push(id);
+                true
+            }
+            None => false,
         }
-        None => false,
     })
 }
 
 /// Runs `decode`, which may take over what is held of `ids`; gives what it did not take.
-pub(crate) fn decoding<R>(server: u128, ids: Vec<u64>, decode: impl FnOnce() -> R) -> (R, Vec<u64>) {
+pub(crate) fn decoding<R>(
+    server: u128,
+    ids: Vec<u64>,
+    decode: impl FnOnce() -> R,
+) -> (R, Vec<u64>) {
     let scope = Entered::new(&DECODING, server, ids);
     let result = decode();
     (result, scope.leave())
@@ -72,7 +79,9 @@ pub(crate) fn decoding<R>(server: u128, ids: Vec<u64>, decode: impl FnOnce() -> 
 /// A handle is being decoded. `true`: the server has counted it, once.
 pub(crate) fn decoded(server: u128, id: u64) -> bool {
     DECODING.with_borrow_mut(|stack| {
-        let Some(scope) = stack.last_mut().filter(|scope| scope.server == server) else { return false };
+        let Some(scope) = stack.last_mut().filter(|scope| scope.server == server) else {
+            return false;
+        };
         let found = scope.ids.iter().position(|&granted| granted == id);
         found.map(|at| scope.ids.swap_remove(at)).is_some()
     })

@@ -45,7 +45,10 @@ impl Permits {
     fn release(&self) -> Result<(), Error> {
         let mut free = self.free();
         if *free >= self.most {
-            return Err(Error::new(ErrorKind::InvalidInput, format!("a semaphore of {} was released once too often", self.most)));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                format!("a semaphore of {} was released once too often", self.most),
+            ));
         }
         *free += 1;
         self.changed.notify_all();
@@ -54,7 +57,13 @@ impl Permits {
 }
 
 impl Class for Permits {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             ACQUIRE => {
                 let acquired = self.acquire(call, args.limit()?)?;
@@ -195,7 +204,13 @@ impl Flag {
 }
 
 impl Class for Flag {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             SET => self.set(),
             CLEAR => self.state().now = false,

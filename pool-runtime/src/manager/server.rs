@@ -58,9 +58,14 @@ pub(crate) struct Server {
 }
 
 /// Serves until the parent lets go of `parent`, and leaves the process.
-pub(crate) fn main(hello: ManagerHello, parent: &Socket, descriptors: impl Iterator<Item = OwnedFd>) -> ! {
+pub(crate) fn main(
+    hello: ManagerHello,
+    parent: &Socket,
+    descriptors: impl Iterator<Item = OwnedFd>,
+) -> ! {
     process::raise_descriptor_limit();
-    let sockets = descriptors.map(|socket| (Listening::from(socket), Some(hello.key.clone()))).collect();
+    let sockets =
+        descriptors.map(|socket| (Listening::from(socket), Some(hello.key.clone()))).collect();
     let table = Arc::<Table>::default();
     let server = Arc::new(Server {
         id: hello.server,
@@ -74,7 +79,9 @@ pub(crate) fn main(hello: ManagerHello, parent: &Socket, descriptors: impl Itera
     let mut door = Door::new(sockets);
     loop {
         match door.next(Some(Instant::now() + TICK), Some(parent.as_fd())) {
-            Some(Arrival::Friend(connection, socket)) => server.welcome(connection, socket == LOCAL),
+            Some(Arrival::Friend(connection, socket)) => {
+                server.welcome(connection, socket == LOCAL)
+            }
             Some(Arrival::WrongKey(_) | Arrival::NoRoom(_)) => {}
             None => {
                 if parent.try_receive(&mut [0; 16]).is_err() {
@@ -115,8 +122,13 @@ impl Server {
             Opening::Control { session } => self.attend(&connection, session),
             Opening::Calls { session } => {
                 let session = lock(&self.sessions).get(&session).cloned();
-                let session = session.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such session"))?;
-                let channel = if local { Channel::offer_memory(connection)? } else { Channel::over_socket(connection) };
+                let session =
+                    session.ok_or_else(|| Error::new(ErrorKind::NotFound, "no such session"))?;
+                let channel = if local {
+                    Channel::offer_memory(connection)?
+                } else {
+                    Channel::over_socket(connection)
+                };
                 self.run(channel, &session)
             }
         }
@@ -130,7 +142,11 @@ impl Server {
             lock(&self.sessions).remove(&id);
             return Err(Error::new(ErrorKind::Duplicate, "a session of that number is there"));
         }
-        let welcome = wire::encode(&Welcome { server: self.id, local: self.local.clone(), program: process::program() })?;
+        let welcome = wire::encode(&Welcome {
+            server: self.id,
+            local: self.local.clone(),
+            program: process::program(),
+        })?;
         if connection.send_until(&welcome, Some(Instant::now() + HANDSHAKE)).is_ok() {
             // Nothing more is said on this connection: whatever comes is its end.
             let _ = connection.receive(LONGEST_OPENING, None);
@@ -158,21 +174,34 @@ impl Server {
         }
     }
 
-    fn handle(self: &Arc<Self>, request: &[u8], session: &Arc<Session>, answer: &mut Answer) -> Result<(), Error> {
+    fn handle(
+        self: &Arc<Self>,
+        request: &[u8],
+        session: &Arc<Session>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         let (id, method, mut args) = wire::take_head(request)?;
         if id == DESK {
             return self.desk(method, &mut args, session, answer);
         }
         let object = session.find(id)?;
         let call = Call { server: self, session, object: &object };
-        unwind::catch(|| object.class().call(method, &mut args, &call, answer)).map_err(Error::panicked)?
+        unwind::catch(|| object.class().call(method, &mut args, &call, answer))
+            .map_err(Error::panicked)?
     }
 
-    fn desk(self: &Arc<Self>, method: u32, args: &mut Args<'_>, session: &Arc<Session>, answer: &mut Answer) -> Result<(), Error> {
+    fn desk(
+        self: &Arc<Self>,
+        method: u32,
+        args: &mut Args<'_>,
+        session: &Arc<Session>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         match method {
             desk::CREATE => {
                 let class = args.u32()?;
-                let made = unwind::catch(|| classes::make(class, args, session)).map_err(Error::panicked)??;
+                let made = unwind::catch(|| classes::make(class, args, session))
+                    .map_err(Error::panicked)??;
                 answer.object(self.table.add(made));
                 Ok(())
             }

@@ -134,7 +134,8 @@ impl Call<'_> {
         changed: &Condvar,
         until: Option<Instant>,
     ) -> Result<(MutexGuard<'m, T>, bool), Error> {
-        let left = until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()).min(LOOK));
+        let left =
+            until.map_or(LOOK, |until| until.saturating_duration_since(Instant::now()).min(LOOK));
         let (guard, _) = changed.wait_timeout(guard, left).unwrap_or_else(PoisonError::into_inner);
         if self.session.is_over() {
             return Err(client_gone());

@@ -21,7 +21,13 @@ pub(crate) trait Class: Send + Sync {
     ///
     /// # Errors
     /// What the method says; kind `Decode` for arguments that are none.
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error>;
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error>;
 
     /// A process that held something of this object (see [`Call::hold`]) has ended.
     fn abandoned(&self, _session: u128) {}
@@ -34,7 +40,10 @@ pub(crate) trait Class: Send + Sync {
 
 /// There is no method of that number.
 pub(crate) fn no_method(method: u32) -> Error {
-    Error::new(ErrorKind::NotFound, format!("the object has no method {method}; is it of another class?"))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("the object has no method {method}; is it of another class?"),
+    )
 }
 
 /// One object. It lives as long as anybody counts it: clients, and values that name it.
@@ -54,7 +63,13 @@ impl Object {
 struct Nothing;
 
 impl Class for Nothing {
-    fn call(&self, method: u32, _: &mut Args<'_>, _: &Call<'_>, _: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        _: &mut Args<'_>,
+        _: &Call<'_>,
+        _: &mut Answer,
+    ) -> Result<(), Error> {
         Err(no_method(method))
     }
 }
@@ -112,15 +127,25 @@ impl Table {
     pub(crate) fn add(self: &Arc<Self>, class: Box<dyn Class>) -> Arc<Object> {
         let id = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let object = Arc::new(Object { id, class: Some(class), table: Arc::downgrade(self) });
-        self.objects.lock().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::downgrade(&object));
+        self.objects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, Arc::downgrade(&object));
         object
     }
 
     /// # Errors
     /// Kind `NotFound` when nobody counts it any more.
     pub(crate) fn find(&self, id: u64) -> Result<Arc<Object>, Error> {
-        let object = self.objects.lock().unwrap_or_else(PoisonError::into_inner).get(&id).and_then(Weak::upgrade);
-        object.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("object {id} of the manager is gone")))
+        let object = self
+            .objects
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .and_then(Weak::upgrade);
+        object.ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("object {id} of the manager is gone"))
+        })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -212,7 +237,13 @@ mod tests {
     struct Next(#[expect(dead_code, reason = "held, not looked at")] Option<Arc<Object>>);
 
     impl Class for Next {
-        fn call(&self, method: u32, _: &mut Args<'_>, _: &Call<'_>, _: &mut Answer) -> Result<(), Error> {
+        fn call(
+            &self,
+            method: u32,
+            _: &mut Args<'_>,
+            _: &Call<'_>,
+            _: &mut Answer,
+        ) -> Result<(), Error> {
             Err(no_method(method))
         }
     }

@@ -38,7 +38,11 @@ impl Numbers {
         if !bytes.len().is_multiple_of(element.max(1)) {
             return Err(Error::new(ErrorKind::InvalidInput, "bytes that are not whole elements"));
         }
-        Ok(Self { lock: Mutual::new(Again::Deadlocks), bytes: Mutex::new(bytes), element: element.max(1) })
+        Ok(Self {
+            lock: Mutual::new(Again::Deadlocks),
+            bytes: Mutex::new(bytes),
+            element: element.max(1),
+        })
     }
 
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
@@ -46,7 +50,12 @@ impl Numbers {
     }
 
     /// Runs `work` with the lock, which it takes and gives back, unless the caller's thread holds it by a guard.
-    fn locked<R>(&self, call: &Call<'_>, thread: u64, work: impl FnOnce() -> Result<R, Error>) -> Result<R, Error> {
+    fn locked<R>(
+        &self,
+        call: &Call<'_>,
+        thread: u64,
+        work: impl FnOnce() -> Result<R, Error>,
+    ) -> Result<R, Error> {
         let taken = self.lock.take(call, thread, Patience::Hope)?;
         let result = if taken == Taken::AfterDeath {
             Err(Error::new(ErrorKind::OwnerDied, "what it guards may be half changed"))
@@ -59,7 +68,10 @@ impl Numbers {
 
     fn peek(&self, index: usize, answer: &mut Answer) -> Result<(), Error> {
         let bytes = self.bytes();
-        let element = bytes.chunks_exact(self.element).nth(index).ok_or_else(|| self.outside(index, &bytes))?;
+        let element = bytes
+            .chunks_exact(self.element)
+            .nth(index)
+            .ok_or_else(|| self.outside(index, &bytes))?;
         answer.bytes.extend_from_slice(element);
         Ok(())
     }
@@ -72,7 +84,10 @@ impl Numbers {
     }
 
     fn outside(&self, index: usize, bytes: &[u8]) -> Error {
-        Error::new(ErrorKind::InvalidInput, format!("index {index} in an array of {}", bytes.len() / self.element))
+        Error::new(
+            ErrorKind::InvalidInput,
+            format!("index {index} in an array of {}", bytes.len() / self.element),
+        )
     }
 }
 
@@ -86,7 +101,13 @@ fn copy(to: &mut [u8], from: &[u8]) -> Result<(), Error> {
 }
 
 impl Class for Numbers {
-    fn call(&self, method: u32, args: &mut Args<'_>, call: &Call<'_>, answer: &mut Answer) -> Result<(), Error> {
+    fn call(
+        &self,
+        method: u32,
+        args: &mut Args<'_>,
+        call: &Call<'_>,
+        answer: &mut Answer,
+    ) -> Result<(), Error> {
         if method >= lock::LOCK {
             return self.lock.method(method, args, call, answer);
         }
@@ -147,7 +168,9 @@ fn read_all<T: Shareable>(bytes: &[u8]) -> Result<Vec<T>, Error> {
     if !bytes.len().is_multiple_of(size_of::<T>().max(1)) {
         return Err(bad());
     }
-    let values = bytes.chunks_exact(size_of::<T>().max(1)).map(|raw| bytemuck::checked::try_pod_read_unaligned(raw));
+    let values = bytes
+        .chunks_exact(size_of::<T>().max(1))
+        .map(|raw| bytemuck::checked::try_pod_read_unaligned(raw));
     values.collect::<Result<_, _>>().map_err(|_| bad())
 }
 
@@ -235,11 +258,17 @@ impl<T: Shareable> Value<T> {
     ///
     /// # Errors
     /// Kind `OwnerDied`, with the guard, and `Disconnected`.
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         self.take(Some(limit))
     }
 
-    fn take(&self, limit: Option<Duration>) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
+    fn take(
+        &self,
+        limit: Option<Duration>,
+    ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
         let lent = Lent::take(&self.handle, limit).map_err(|error| error.map(ValueGuard))?;
         Ok(lent.map(ValueGuard))
     }
@@ -249,7 +278,14 @@ impl<T: Shareable> Value<T> {
     /// # Errors
     /// Kind `OwnerDied`, once, when the process that had the lock died; `Deadlock` when this thread has it; `Disconnected`.
     pub fn get(&self) -> Result<T, Error> {
-        self.handle.call_raw(READ, |request| { me(request); Ok(()) }, read_one)
+        self.handle.call_raw(
+            READ,
+            |request| {
+                me(request);
+                Ok(())
+            },
+            read_one,
+        )
     }
 
     /// Writes the value, with the lock.
@@ -324,11 +360,17 @@ impl<T: Shareable> Array<T> {
     ///
     /// # Errors
     /// Kind `OwnerDied`, with the guard, and `Disconnected`.
-    pub fn lock_timeout(&self, limit: Duration) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
+    pub fn lock_timeout(
+        &self,
+        limit: Duration,
+    ) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
         self.take(Some(limit))
     }
 
-    fn take(&self, limit: Option<Duration>) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
+    fn take(
+        &self,
+        limit: Option<Duration>,
+    ) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
         let lent = Lent::take(&self.handle, limit).map_err(|error| error.map(ArrayGuard))?;
         Ok(lent.map(ArrayGuard))
     }
@@ -364,7 +406,10 @@ impl<T: Shareable> Array<T> {
     /// # Errors
     /// Kind `Disconnected` when the server is gone.
     pub fn len(&self) -> Result<usize, Error> {
-        self.handle.call(LEN, |request| { me(request); Ok(()) })
+        self.handle.call(LEN, |request| {
+            me(request);
+            Ok(())
+        })
     }
 
     /// Whether there are none.
@@ -380,7 +425,14 @@ impl<T: Shareable> Array<T> {
     /// # Errors
     /// As for [`Value::get`].
     pub fn to_vec(&self) -> Result<Vec<T>, Error> {
-        self.handle.call_raw(READ, |request| { me(request); Ok(()) }, read_all)
+        self.handle.call_raw(
+            READ,
+            |request| {
+                me(request);
+                Ok(())
+            },
+            read_all,
+        )
     }
 }
 

@@ -56,7 +56,10 @@ pub(crate) struct Locator {
 impl std::fmt::Debug for Locator {
     /// Without the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Locator").field("server", &self.server).field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("Locator")
+            .field("server", &self.server)
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -77,7 +80,11 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error>
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut input = In::new(bytes);
     let value = codec::values::decode(&mut input)?;
-    if input.is_empty() { Ok(value) } else { Err(Error::new(ErrorKind::Decode, "bytes are left behind a value")) }
+    if input.is_empty() {
+        Ok(value)
+    } else {
+        Err(Error::new(ErrorKind::Decode, "bytes are left behind a value"))
+    }
 }
 
 /// The head of a request.
@@ -156,7 +163,11 @@ impl<'a> Args<'a> {
     /// Until when to wait; `None` is for ever. As [`put_limit`] wrote it.
     pub(crate) fn limit(&mut self) -> Result<Option<Instant>, Error> {
         let nanos = self.u64()?;
-        Ok(if nanos == u64::MAX { None } else { Instant::now().checked_add(Duration::from_nanos(nanos)) })
+        Ok(if nanos == u64::MAX {
+            None
+        } else {
+            Instant::now().checked_add(Duration::from_nanos(nanos))
+        })
     }
 }
 
@@ -195,7 +206,9 @@ pub(crate) fn take_reply(reply: &[u8]) -> Result<(Vec<u64>, &[u8]), Error> {
             let mut args = Args::new(rest);
             let n_grants = args.u32()? as usize;
             let raw = args.0.take(n_grants.saturating_mul(8))?;
-            let grants = raw.chunks_exact(8).map(|raw| u64::from_le_bytes(raw.try_into().unwrap_or_default()));
+            let grants = raw
+                .chunks_exact(8)
+                .map(|raw| u64::from_le_bytes(raw.try_into().unwrap_or_default()));
             Ok((grants.collect(), args.rest()?))
         }
         Some((&FAILED, rest)) => Err(decode::<Error>(rest).unwrap_or_else(|_| bad())),

@@ -55,7 +55,10 @@ impl Client {
 ///
 /// # Errors
 /// What the last one said.
-pub(crate) fn connect_first(addresses: &[Address], until: Instant) -> Result<ByteConnection, Error> {
+pub(crate) fn connect_first(
+    addresses: &[Address],
+    until: Instant,
+) -> Result<ByteConnection, Error> {
     let mut failed = Error::new(ErrorKind::InvalidInput, "no address");
     for address in addresses {
         match Stream::connect(&address.place(), until) {

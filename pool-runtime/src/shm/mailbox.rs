@@ -123,7 +123,9 @@ impl Mailbox {
             self.await_room(alive)?;
             let more = if rest.is_empty() { 0 } else { MORE };
             // SAFETY: a piece is at most `PIECE` bytes, and the other side does not touch the place until `sent` tells it to.
-            unsafe { std::ptr::copy_nonoverlapping(piece.as_ptr(), self.place(self.end), piece.len()) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), self.place(self.end), piece.len())
+            };
             self.sent = self.sent.wrapping_add(1);
             let way = self.way(self.end);
             way.len.store(piece.len() as u32 | more, Relaxed);
@@ -147,23 +149,38 @@ impl Mailbox {
     ///
     /// # Errors
     /// Kind `Disconnected` when `alive` says no, `Decode` for a message longer than `limit`: the pair is of no use then.
-    pub(crate) fn receive(&mut self, message: &mut Vec<u8>, limit: usize, alive: &dyn Fn() -> bool) -> Result<(), Error> {
+    pub(crate) fn receive(
+        &mut self,
+        message: &mut Vec<u8>,
+        limit: usize,
+        alive: &dyn Fn() -> bool,
+    ) -> Result<(), Error> {
         message.clear();
         loop {
             let mut patience = self.patience;
             let way = self.way(self.other());
-            let done = patience.wait(&way.sent, &way.receiver_sleeps, |sent| sent != self.taken, alive);
+            let done =
+                patience.wait(&way.sent, &way.receiver_sleeps, |sent| sent != self.taken, alive);
             self.patience = patience;
             done?;
             let word = self.way(self.other()).len.load(Relaxed);
             let len = (word & !MORE) as usize;
             if len > PIECE || len > limit - message.len() {
-                return Err(Error::new(ErrorKind::Decode, format!("a message longer than {limit} bytes")));
+                return Err(Error::new(
+                    ErrorKind::Decode,
+                    format!("a message longer than {limit} bytes"),
+                ));
             }
             let have = message.len();
             message.resize(have + len, 0);
             // SAFETY: the length was held against the place, and `message` has just been given as much room.
-            unsafe { std::ptr::copy_nonoverlapping(self.place(self.other()), message[have..].as_mut_ptr(), len) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    self.place(self.other()),
+                    message[have..].as_mut_ptr(),
+                    len,
+                )
+            };
             self.taken = self.taken.wrapping_add(1);
             let way = self.way(self.other());
             way.taken.store(self.taken, Release);
@@ -274,7 +291,8 @@ mod tests {
         let mut client = Mailbox::open(file.as_fd()).expect("memory");
         let echo = thread::spawn(move || {
             let mut message = Vec::new();
-            while server.receive(&mut message, usize::MAX, &|| true).is_ok() && !message.is_empty() {
+            while server.receive(&mut message, usize::MAX, &|| true).is_ok() && !message.is_empty()
+            {
                 server.send(&message, &|| true).expect("alive");
             }
         });
@@ -295,10 +313,19 @@ mod tests {
         let (file, mut server) = Mailbox::create().expect("memory");
         let mut client = Mailbox::open(file.as_fd()).expect("memory");
         let mut message = Vec::new();
-        assert_eq!(server.receive(&mut message, 10, &|| false).expect_err("silence").kind(), ErrorKind::Disconnected);
+        assert_eq!(
+            server.receive(&mut message, 10, &|| false).expect_err("silence").kind(),
+            ErrorKind::Disconnected
+        );
         client.send(&[0; 11], &|| true).expect("there is room");
-        assert_eq!(server.receive(&mut message, 10, &|| true).expect_err("too long").kind(), ErrorKind::Decode);
+        assert_eq!(
+            server.receive(&mut message, 10, &|| true).expect_err("too long").kind(),
+            ErrorKind::Decode
+        );
         client.way(client.end).len.store(u32::MAX, super::Relaxed);
-        assert_eq!(server.receive(&mut message, usize::MAX, &|| true).expect_err("forged").kind(), ErrorKind::Decode);
+        assert_eq!(
+            server.receive(&mut message, usize::MAX, &|| true).expect_err("forged").kind(),
+            ErrorKind::Decode
+        );
     }
 }

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrAny, SocketAddrUnix, SocketFlags, SocketType,
+    sockopt,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -148,18 +149,6 @@ impl Stream {
         }
     }
 
-    /// Two ends that are each other's peer.
-    ///
-    /// # Errors
-    /// Kind `Io` when descriptors have run out.
-    #[cfg(test)]
-    pub(crate) fn pair() -> Result<(Self, Self), Error> {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None)
-            .map(|(a, b)| (Self(a), Self(b)))
-            .map_err(|error| Error::os("socketpair", error))
-    }
-
     /// Over TCP: small messages go at once, and a peer whose machine is gone is noticed. Elsewhere both are refused.
     fn tuned(socket: OwnedFd) -> Self {
         let _ = sockopt::set_tcp_nodelay(&socket, true);
@@ -249,8 +238,13 @@ impl Stream {
         }
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut [0])], &mut ancillary, RecvFlags::CMSG_CLOEXEC)
-            .map_err(|error| lost("recvmsg", error))?;
+        rustix::net::recvmsg(
+            &self.0,
+            &mut [IoSliceMut::new(&mut [0])],
+            &mut ancillary,
+            RecvFlags::CMSG_CLOEXEC,
+        )
+        .map_err(|error| lost("recvmsg", error))?;
         let rights = ancillary.drain().find_map(|part| match part {
             RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
             _ => None,
