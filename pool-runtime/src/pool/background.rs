@@ -234,8 +234,7 @@ impl Engine {
         std::thread::Builder::new()
             .name("pool-background".to_owned())
             .spawn(move || {
-                let (singles, fresh, unfed) = Default::default();
-                Shared { engine, receiver, singles, fresh, unfed }.serve()
+                Shared { engine, receiver, singles: HashMap::new(), unfed: VecDeque::new() }.serve()
             })
             .map_err(|error| {
                 Error::new(ErrorKind::Spawn, format!("starting the pool's thread: {error}"))
@@ -269,8 +268,6 @@ struct Shared {
     receiver: Receiver<Single>,
     /// By slot and id.
     singles: HashMap<(usize, u64), Single>,
-    /// Those that have just come. What became of them meanwhile was told to nobody.
-    fresh: Vec<(usize, u64)>,
     /// Those whose item is not on the board yet, oldest first.
     unfed: VecDeque<(usize, u64)>,
 }
@@ -294,9 +291,7 @@ impl Shared {
     /// Takes a call, and looks at it at once: what came for it before it came here was noticed while nobody knew it.
     fn accept(&mut self, engine: &Arc<Engine>, single: Single) {
         let Some(ticket) = single.running.ticket() else { return };
-        if single.fed {
-            self.fresh.push(ticket);
-        } else {
+        if !single.fed {
             self.unfed.push_back(ticket);
         }
         self.singles.insert(ticket, single);
@@ -310,9 +305,8 @@ impl Shared {
         }
         let (noticed, broken) = engine.notices();
         let noticed = if broken { self.singles.keys().copied().collect() } else { noticed };
-        let fresh = std::mem::take(&mut self.fresh);
-        let moved = !noticed.is_empty() || !fresh.is_empty();
-        for ticket in fresh.into_iter().chain(noticed) {
+        let moved = !noticed.is_empty();
+        for ticket in noticed {
             self.poll(engine, ticket);
         }
         let fed = self.feed(engine);
