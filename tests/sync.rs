@@ -301,7 +301,8 @@ fn a_thread_that_ended_with_its_guard_keeps_the_lock() {
     let (give, take) = mpsc::channel();
     thread::spawn(move || {
         // The guard is leaked, and what it lends is still in use after the thread.
-        let leaked: &'static mut u64 = Box::leak(Box::new(lock.lock().expect("it is free")));
+        let guard = Box::leak(Box::new(lock.lock().expect("it is free")));
+        let leaked: &'static mut u64 = guard;
         give.send(leaked).expect("sent");
     })
     .join()
