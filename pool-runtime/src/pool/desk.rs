@@ -8,10 +8,11 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use super::errands::Received;
-use super::seat::{Seat, Stance};
+use super::seat::Seat;
 use crate::board::claim::CLOSED;
 use crate::board::input::{Block, RunWriter};
 use crate::board::layout::{Control, QUEUE, RUNS, TABLE, Tag};
+use crate::board::remains::{self, Holder};
 use crate::error::{Error, ErrorKind};
 use crate::job::Baggage;
 use crate::registry::TaskDef;
@@ -626,22 +627,9 @@ impl Desk {
     }
 
     fn holder(&self, control: &Control, suspect: Suspect) -> Holder {
-        let next = Tag::unpack(control.runs[suspect.run.number as usize].next.load(Acquire));
-        if next.generation != suspect.run.generation || next.number <= suspect.items.0 {
-            return Holder::Another;
-        }
-        let stances = self
-            .seats
-            .iter()
-            .filter_map(|seat| seat.stance(control, suspect.run, suspect.items.0))
-            .collect::<Vec<_>>();
-        if stances.contains(&Stance::Has) {
-            Holder::Another
-        } else if stances.contains(&Stance::WouldTake) {
-            Holder::Undecided
-        } else {
-            Holder::Nobody
-        }
+        let Suspect { run, items: (first, _) } = suspect;
+        let stances = self.seats.iter().filter_map(|seat| seat.stance(control, run, first));
+        remains::holder(&control.runs[run.number as usize], run, first, stances)
     }
 
     /// The chunk was the dead worker's, unless its first item has come back: a chunk that begins there is taken only once.
@@ -668,16 +656,6 @@ impl Desk {
             Stage::Terminated => Err(Error::new(ErrorKind::Closed, "the pool was terminated")),
         }
     }
-}
-
-/// Who has a chunk that a dead worker was about to take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    /// Not the dead one: another has or had it, or it was never taken.
-    Another,
-    /// Another is about to take it, in vain or not.
-    Undecided,
-    Nobody,
 }
 
 /// Takes all that is left of a run; gives what that was.

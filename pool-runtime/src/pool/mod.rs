@@ -138,6 +138,12 @@ impl Engine {
         self.desk().has_posts()
     }
 
+    /// Whether there is something for background jobs.
+    pub(crate) fn has_notices(&self) -> bool {
+        let desk = self.desk();
+        desk.has_posts() || !desk.noticed.is_empty() || desk.broken.is_some()
+    }
+
     /// Takes all posts, and gives the background jobs that got something; and whether the pool cannot go on.
     pub(crate) fn notices(&self) -> (Vec<(usize, u64)>, bool) {
         let mut desk = self.desk();

@@ -79,7 +79,8 @@ impl<R> Call<R> {
         copies.map_err(|error| Error::os("duplicating a descriptor", error))
     }
 
-    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way.
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way. What the arguments
+    /// name goes on living with the call.
     pub(crate) fn forget_arguments(&mut self) {
         self.bytes = Ok(Arc::new([]));
         self.baggage.luggage = Arc::new([]);
