@@ -426,13 +426,13 @@ fn hold_until_killed(
     d: Dict<u8, List<u8>>,
     lock: manager::Lock,
     ready: manager::Event,
+    never: manager::Event,
 ) -> Result<(), Error> {
     let _list = d.get(&0)?;
     let guard = lock.lock();
     ready.set()?;
-    // Nobody sets it again: only the death of this process ends the wait.
-    ready.clear()?;
-    ready.wait()?;
+    // Only the death of this process ends the wait.
+    never.wait()?;
     drop(guard);
     Ok(())
 }
@@ -447,7 +447,7 @@ fn killed_clients_leave_nothing_behind() {
         d.insert(0, m.list().expect("a list")).expect("insert");
         let ready = m.event().expect("an event");
         let pool = Pool::new(1).expect("a pool");
-        let held = par_apply_async!(hold_until_killed(d.clone(), lock.clone(), ready.clone()); pool = &pool).expect("started");
+        let held = par_apply_async!(hold_until_killed(d.clone(), lock.clone(), ready.clone(), m.event().expect("an event")); pool = &pool).expect("started");
         assert!(ready.wait_timeout(LONG).expect("wait"));
         // Now or a moment later: it is somewhere between setting the event and waiting for it.
         thread::yield_now();
