@@ -66,7 +66,9 @@ const SIZES: [usize; 16] = [
 ];
 
 fn bytes(len: usize) -> Vec<u8> {
-    (0..=255).cycle().take(len).collect()
+    let mut bytes = vec![0; len];
+    bytes.chunks_mut(256).enumerate().for_each(|(at, chunk)| chunk.fill(at as u8));
+    bytes
 }
 
 #[test]

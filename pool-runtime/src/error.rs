@@ -201,6 +201,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn without_index(mut self) -> Self {
+        self.inner().index = None;
+        self
+    }
+
     pub(crate) fn with_pid(mut self, pid: u32) -> Self {
         self.inner().worker_pid = Some(pid);
         self

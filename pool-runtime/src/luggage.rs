@@ -104,6 +104,11 @@ pub(crate) fn keep<R>(encode: impl FnOnce() -> R) -> (R, Vec<Kept>) {
     }
 }
 
+/// Runs `encode` where nothing takes descriptors along, whatever goes on around it.
+pub(crate) fn without<R>(encode: impl FnOnce() -> R) -> R {
+    packing(Packing::Refused, encode).0
+}
+
 /// Runs `work` where descriptors are asked for when they are needed, and sent ahead when they are handed in.
 pub(crate) fn at_work<R>(ask: Rc<Ask>, ahead: Rc<SendAhead>, work: impl FnOnce() -> R) -> R {
     packing(Packing::Ahead(ahead), || unpacking(Unpacking::Asked(ask), work)).0

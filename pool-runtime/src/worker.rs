@@ -6,8 +6,8 @@
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, fence};
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Host, ItemBytes, Layout};
@@ -48,7 +48,7 @@ fn fail(socket: &Socket, error: Error) -> i32 {
     1
 }
 
-struct Worker {
+pub(crate) struct Worker {
     index: usize,
     /// Leaked: the signal handler looks at a word of it at any time.
     control: &'static ControlMap,
@@ -60,10 +60,12 @@ struct Worker {
     items_left: u64,
     /// Bytes of private memory that it may keep after an item.
     may_keep: Option<usize>,
+    /// Since it took something last.
+    has_waited: bool,
 }
 
 impl Worker {
-    fn begin(
+    pub(crate) fn begin(
         hello: &WorkerHello,
         mut descriptors: impl Iterator<Item = OwnedFd>,
         errands: Errands,
@@ -90,6 +92,7 @@ impl Worker {
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
             may_keep: None,
+            has_waited: true,
         })
     }
 
@@ -150,20 +153,31 @@ impl Worker {
                 },
                 || cell.counted.store(0, Release),
             );
-            // A wake-up that went to a worker that was killed is lost; this one passes on what it leaves.
+        }
+        self.has_waited = true;
+    }
+
+    /// Passes on what this worker leaves: a wake-up that went to one that was killed is lost, and what was published while this
+    /// one still counted as looking woke nobody. The fence pairs with that in `Head::published`: either the publisher sees that
+    /// this one looks no longer, or this one sees the work.
+    fn pass_on(&mut self) {
+        if std::mem::take(&mut self.has_waited) {
+            fence(SeqCst);
             if claim::has_work(self.control) {
-                head.worker_bed().wake(1);
+                self.control.head.worker_bed().wake(1);
             }
         }
     }
 
-    fn take_and_run(&mut self) -> bool {
+    /// Takes a chunk, if there is one, and runs it; says whether there was.
+    pub(crate) fn take_and_run(&mut self) -> bool {
         let (pace, left) = (&self.pace, self.items_left);
         let size = |about: &About| {
             let wanted = if about.chunk > 0 { about.chunk } else { pace.items(about.job) };
             u64::from(wanted).min(left) as u32
         };
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
+        self.pass_on();
         let count = taken.items.len() as u32;
         self.items_left -= u64::from(count);
         if taken.about.chunk == 0 || self.may_keep.is_some() {

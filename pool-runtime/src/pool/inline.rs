@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
+use crate::codec::ALIGN;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Baggage, Filled, ItemWriter, JobSpec, Options, Sink, Source, Tally};
 use crate::luggage::{self, Ask};
@@ -164,7 +165,13 @@ pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
 /// The panic of the task, and what happened to its arguments or its result.
 pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
     let mut room = Room::default();
-    room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
+    // Slices are read where they lie, so the bytes must lie as the typed side wants them.
+    let arguments = if arguments.as_ptr().addr().is_multiple_of(ALIGN) {
+        arguments
+    } else {
+        room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
+        &room.bytes()[..arguments.len()]
+    };
     let options = Options::default();
     let spec = JobSpec {
         task,
@@ -183,14 +190,14 @@ pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
         index: 0,
     };
     (task.run)(&mut Batch {
-        bound: &room.bytes()[..arguments.len()],
+        bound: arguments,
         bound_mask: u32::MAX,
         job: JOBS.fetch_add(1, Ordering::Relaxed),
         items: ItemBytes { data: &[], layout: Layout::Stride(0) },
         range: 0..1,
         host: &mut host,
     });
-    let mut bytes = kept.0?;
+    let mut bytes = kept.0.map_err(Error::without_index)?;
     if task.result_stride.is_none() && bytes.len() >= FRAME {
         let mut len = [0; FRAME];
         len.copy_from_slice(&bytes[..FRAME]);

@@ -193,7 +193,7 @@ const RUN_ITEMS_PLAIN: usize = 16384;
 const LARGEST_CHUNK: usize = 64 << 20;
 /// Input that is out at one time, unless the items themselves are larger.
 const INPUT_BUDGET: usize = 16 << 20;
-/// Results that a stream's consumer has not taken.
+/// Results of a stream that its consumer has not taken, those that are still to come included.
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
@@ -339,9 +339,14 @@ impl Fed {
             }
         };
         // The oldest item always gets room, whatever the budgets say.
+        let by_results = if taken == u64::MAX {
+            u64::MAX
+        } else {
+            self.ahead_by_results(job).saturating_sub(self.pulled - taken.min(self.pulled))
+        };
+        let room = room.min(by_results.max(u64::from(out == 0)));
         let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
-        let unread = if taken == u64::MAX { 0 } else { unread(job, taken) };
-        let affordable = out == 0 || (job.input_bytes < budget && unread < RESULT_BUDGET);
+        let affordable = out == 0 || job.input_bytes < budget;
         let runs = self.open.is_some() || free_runs > 0;
         // A part of a chunk that can never become whole: the window is smaller than a chunk.
         let stranded = |open: &Open| out == 0 && open.writer.count() > open.published;
@@ -351,6 +356,14 @@ impl Fed {
             State::Stranded
         } else {
             State::Wait
+        }
+    }
+
+    /// How many items a stream may be ahead of its consumer by the mean size of its results; a few until one is known.
+    fn ahead_by_results(&self, job: &Job) -> u64 {
+        match job.result_bytes.checked_div(job.accounted) {
+            Some(mean) => RESULT_BUDGET / mean.max(1),
+            None => 4 * self.engine.config.workers as u64,
         }
     }
 
@@ -562,12 +575,6 @@ enum State {
     Over(Option<Error>),
     Finished,
     Gone(Error),
-}
-
-/// Bytes of results that the consumer has not taken, by their mean size.
-fn unread(job: &Job, taken: u64) -> u64 {
-    let behind = job.accounted.saturating_sub(taken);
-    job.result_bytes.checked_div(job.accounted).unwrap_or(0).saturating_mul(behind)
 }
 
 /// How many items to take from the input before they are published: as many as come in 20 µs, so that a slow input is not

@@ -1,5 +1,7 @@
 //! The engine by itself, on tasks made by hand: numbers in, numbers out.
 
+mod counts;
+
 use std::any::TypeId;
 use std::time::Duration;
 

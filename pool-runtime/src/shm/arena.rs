@@ -118,6 +118,23 @@ impl Arena {
         Ok(())
     }
 
+    /// Sees to it that there is memory behind a part of a block of whole pages.
+    ///
+    /// # Errors
+    /// Kind `Io` when memory has run out.
+    pub(crate) fn back(&self, slot: usize, at: usize, len: usize) -> Result<(), Error> {
+        let class = class_of(slot);
+        assert!(at <= CLASSES[class].block && len <= CLASSES[class].block - at, "beyond the block");
+        self.allocate(self.block_at(slot, class) + at, len)
+    }
+
+    /// Gives the memory behind a part of a block of whole pages back.
+    pub(crate) fn unback(&self, slot: usize, at: usize, len: usize) {
+        let class = class_of(slot);
+        assert!(at <= CLASSES[class].block && len <= CLASSES[class].block - at, "beyond the block");
+        self.map.release(self.block_at(slot, class) + at, len);
+    }
+
     /// Gives the memory of a block back. Doing it twice does no harm.
     pub(crate) fn empty(&self, slot: usize, size: usize) {
         let class = class_of(slot);

@@ -1,7 +1,10 @@
 //! What every shared object is made of: a hold on its slot, and on the slot whose lock guards it; and its form as bytes.
 //!
 //! The bytes name the object and prove nothing: on opening, each part is compared with what the slot itself says.
-#![expect(unsafe_code, reason = "looks at an object as atomic words")]
+#![expect(
+    unsafe_code,
+    reason = "looks at objects as atomic words, and lends the bytes of those that are being made"
+)]
 
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
@@ -38,11 +41,35 @@ pub(crate) enum Kind {
     Piece,
 }
 
+/// What people call each kind.
+const NAMES: [(Kind, &str); 14] = [
+    (Kind::Lock, "lock"),
+    (Kind::RLock, "re-entrant lock"),
+    (Kind::Semaphore, "semaphore"),
+    (Kind::BoundedSemaphore, "bounded semaphore"),
+    (Kind::Condition, "condition"),
+    (Kind::Event, "event"),
+    (Kind::Barrier, "barrier"),
+    (Kind::Value, "value"),
+    (Kind::Array, "array"),
+    (Kind::RawValue, "atomic"),
+    (Kind::RawArray, "array of atomics"),
+    (Kind::Buffer, "buffer"),
+    (Kind::Queue, "queue"),
+    (Kind::Piece, "piece of a message"),
+];
+
 /// A kind, and the name of a type: two handles of the same mark are of the same type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
 impl Mark {
+    /// The kind, in words.
+    fn name(self) -> &'static str {
+        let named = NAMES.iter().find(|(kind, _)| *kind as u8 == self.0 as u8);
+        named.map_or("shared object of no known kind", |(_, name)| name)
+    }
+
     /// The mark of an object that holds no values of a user's type.
     pub(crate) fn plain(kind: Kind) -> Self {
         Self::of::<()>(kind)
@@ -78,6 +105,13 @@ pub(crate) struct Ticket {
     in_transit: [Option<Record>; 2],
 }
 
+impl Ticket {
+    /// Bytes of the object, as the ticket says.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 impl Handle {
     /// Makes an object of `size` bytes, zeros until `fill` has written them. `guard` is the object whose lock guards it.
     ///
@@ -89,9 +123,23 @@ impl Handle {
         guard: Option<&Self>,
         fill: impl FnOnce(NonNull<u8>),
     ) -> Result<Self, Error> {
+        Self::make_sparse(mark, (size, align), size, guard, fill)
+    }
+
+    /// As [`make`](Self::make), with memory only behind the first `backed` bytes; see [`back`](Self::back).
+    ///
+    /// # Errors
+    /// As for [`make`](Self::make).
+    pub(crate) fn make_sparse(
+        mark: Mark,
+        (size, align): (usize, usize),
+        backed: usize,
+        guard: Option<&Self>,
+        fill: impl FnOnce(NonNull<u8>),
+    ) -> Result<Self, Error> {
         let guard = guard.map(|guard| guard.hold.clone());
         let guarded_by = guard.as_ref().map_or(0, |guard| pack(guard.slot(), guard.generation()));
-        let about = About { kind: mark.0, size, align, guarded_by };
+        let about = About { kind: mark.0, size, align, guarded_by, backed };
         let hold = Hold::make(&about, |hold| fill(block(hold)))?;
         Ok(Self { hold, guard })
     }
@@ -146,10 +194,8 @@ impl Handle {
         if (kind, size, guarded_by) != (ticket.kind, ticket.size, ticket.guarded_by)
             || kind != mark.0
         {
-            return Err(Error::new(
-                ErrorKind::Decode,
-                "the handle means a shared object of another kind",
-            ));
+            let text = format!("the handle means another shared object than this {}", mark.name());
+            return Err(Error::new(ErrorKind::Decode, text));
         }
         let guard = if guarded_by == 0 { None } else { Some(open_hold(guarded_by)?) };
         Ok(Self { hold, guard })
@@ -199,14 +245,50 @@ impl Handle {
         (self.slot().size.load(Acquire) as usize).min(room)
     }
 
-    /// Whether both mean the same object.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        (self.hold.slot(), self.hold.generation()) == (other.hold.slot(), other.hold.generation())
+    /// Makes an object of `size` bytes, which `fill` writes.
+    ///
+    /// # Errors
+    /// As for [`make`](Self::make).
+    pub(crate) fn make_filled(
+        mark: Mark,
+        size: usize,
+        fill: impl FnOnce(&mut [u8]),
+    ) -> Result<Self, Error> {
+        Self::make(mark, (size, 16), None, |block| {
+            // SAFETY: the block is that large, holds zeros, and nobody else knows it yet.
+            fill(unsafe { std::slice::from_raw_parts_mut(block.as_ptr(), size) });
+        })
     }
 
-    /// Whether the object's lock is `other`'s own.
-    pub(crate) fn is_guarded_by(&self, other: &Self) -> bool {
-        std::ptr::eq(self.lock_slot(), other.slot())
+    /// Copies the first `len` bytes into `to`; `false` when there are not as many.
+    #[must_use]
+    pub(crate) fn copy_out(&self, len: usize, to: &mut Vec<u8>) -> bool {
+        if len > self.size() {
+            return false;
+        }
+        // SAFETY: the object is at least that long, and mapped as long as the process lives.
+        let bytes = unsafe { crate::payload::Payload::from_raw(self.block().as_ptr(), len) };
+        bytes.copy_to(to);
+        true
+    }
+
+    /// Sees to it that there is memory behind some bytes of a large object.
+    ///
+    /// # Errors
+    /// Kind `Io` when memory has run out.
+    pub(crate) fn back(&self, at: usize, len: usize) -> Result<(), Error> {
+        self.hold.own().arena.back(self.hold.slot() as usize, at, len)
+    }
+
+    /// Gives the memory behind some bytes of a large object back.
+    pub(crate) fn unback(&self, at: usize, len: usize) {
+        self.hold.own().arena.unback(self.hold.slot() as usize, at, len);
+    }
+
+    /// Whether both mean the same object.
+    #[cfg(test)]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.hold.slot(), self.hold.generation()) == (other.hold.slot(), other.hold.generation())
     }
 }
 

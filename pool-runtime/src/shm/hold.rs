@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use super::arena::Arena;
 use super::layout::{CLASSES, SLOTS, Slot, classes_for};
 use super::process::{self, Own};
-use super::{ledger, owner, slot, sweep};
+use super::{ledger, owner, ring, slot, sweep};
 use crate::error::{Error, ErrorKind};
 use crate::sys::fork;
 
@@ -56,6 +56,8 @@ pub(crate) struct About {
     pub(crate) size: usize,
     pub(crate) align: usize,
     pub(crate) guarded_by: u64,
+    /// How many of its bytes have memory behind them from the beginning.
+    pub(crate) backed: usize,
 }
 
 /// Keeps a slot alive.
@@ -97,7 +99,7 @@ impl Hold {
         head.kind.store(about.kind, Relaxed);
         head.size.store(about.size as u64, Relaxed);
         head.guarded_by.store(about.guarded_by, Relaxed);
-        self.own.arena.fill(self.slot as usize, about.size)
+        self.own.arena.fill(self.slot as usize, about.backed)
     }
 
     /// Holds the object of that generation.
@@ -155,13 +157,22 @@ impl Drop for Hold {
         if count.fetch_update(Release, Relaxed, one_less).is_ok() {
             return;
         }
-        let _shard = LOCAL.shard(at);
+        let shard = LOCAL.shard(at);
         // A lock that this process holds, by a guard that was forgotten, must not become another object. The ledger keeps it
         // until the process ends.
         let held = || owner::process_of(self.head().lock.load(Acquire)) == Some(self.own.index);
         if count.fetch_sub(1, AcqRel) == 1 && !held() {
             give_back(self.own, at);
         }
+        drop(shard);
+        after_burials(self.own);
+    }
+}
+
+/// Gives back what a queue that was given back kept alive, unless others hold it.
+pub(crate) fn after_burials(own: &Own) {
+    while let Some(slot) = ring::next_freed() {
+        succeed(own, slot, |_| ());
     }
 }
 

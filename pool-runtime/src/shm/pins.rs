@@ -49,13 +49,6 @@ impl Pins {
 #[derive(Debug, Default)]
 pub(crate) struct Transit(Vec<Record>);
 
-impl Transit {
-    /// Whether there is nothing on its way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl Drop for Transit {
     fn drop(&mut self) {
         let Some(own) = process::own_if_any().filter(|_| !fork::is_copy()) else { return };
@@ -67,9 +60,26 @@ impl Drop for Transit {
     }
 }
 
+impl Transit {
+    /// The records, to be put where others find them with the bytes: nothing strikes them out here any more.
+    pub(crate) fn keep(mut self) -> Vec<Record> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Records that came with bytes; what was decoded has struck out its own.
+    pub(crate) fn found(records: Vec<Record>) -> Self {
+        Self(records)
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.0
+    }
+}
+
 enum Collector {
     Pins(Vec<Hold>),
     Transit(Vec<Record>),
+    Kept(Vec<Record>),
 }
 
 thread_local! {
@@ -88,6 +98,14 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Pins) {
 pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
     match within(Collector::Transit(Vec::new()), encode) {
         (result, Some(Collector::Transit(records))) => (result, Transit(records)),
+        (result, _) => (result, Transit::default()),
+    }
+}
+
+/// As [`in_transit`], for bytes that may wait in a queue or a pipe until this process has ended.
+pub(crate) fn kept<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
+    match within(Collector::Kept(Vec::new()), encode) {
+        (result, Some(Collector::Kept(records))) => (result, Transit(records)),
         (result, _) => (result, Transit::default()),
     }
 }
@@ -123,6 +141,11 @@ pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
                 holds.push(held.clone());
             }
             Ok(None)
+        }
+        Some(Collector::Kept(records)) => {
+            let record = transit::enter_kept(held.own(), held.slot() as usize)?;
+            records.push(record);
+            Ok(Some(record))
         }
         Some(Collector::Transit(records)) => {
             let record = transit::enter(held.own(), held.slot() as usize)?;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::arena::Arena;
 use super::layout::PROCESSES;
-use super::tree;
+use super::{transit, tree};
 use crate::error::{Error, ErrorKind};
 use crate::sys::alive::{self, Identity};
 use crate::sys::fork;
@@ -92,7 +92,7 @@ fn enter(arena: &'static Arena) -> Result<Own, Error> {
     let word = here(Identity::own());
     let parent =
         find(arena, alive::parent_pid()).map_or(0, |index| arena.entry(index).state.load(Acquire));
-    let index = (0..PROCESSES).find(|&index| {
+    let index = (0..transit::NOBODY).find(|&index| {
         let entry = arena.entry(index);
         if entry.state.load(Relaxed) != FREE {
             return false;

@@ -100,6 +100,7 @@ pub(crate) fn sweep(own: &Own, index: usize) {
         hold::succeed(own, at, |_| ());
     }
     orphans(own);
+    hold::after_burials(own);
     entry.parent.store(0, Relaxed);
     entry.seen_dead.store(0, Relaxed);
     entry.state.store(process::FREE, Release);

@@ -10,7 +10,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
 
 use super::arena::Arena;
-use super::layout::{SLOTS, TRANSITS};
+use super::layout::{PROCESSES, SLOTS, TRANSITS};
 use super::process::{self, Own};
 use crate::error::{Error, ErrorKind};
 
@@ -19,11 +19,26 @@ const PROCESS_BITS: u32 = 12;
 const NUMBER_AT: u32 = SLOT_BITS + PROCESS_BITS;
 const _: () = assert!(SLOTS < 1 << SLOT_BITS);
 
+/// The keeper of records that outlive the process that made them. No process has this entry.
+pub(crate) const NOBODY: usize = PROCESSES - 1;
+
 /// Where a record is, and what it holds: enough to strike out this one and no later one at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Record {
     at: u32,
     word: u64,
+}
+
+impl Record {
+    /// As two words, for shared memory.
+    pub(crate) fn words(self) -> [u64; 2] {
+        [self.at.into(), self.word]
+    }
+
+    /// What [`words`](Self::words) gave. Any other words name no record.
+    pub(crate) fn from_words([at, word]: [u64; 2]) -> Self {
+        Self { at: at.try_into().unwrap_or(u32::MAX), word }
+    }
 }
 
 fn slot_of(word: u64) -> Option<usize> {
@@ -44,10 +59,22 @@ pub(crate) fn slot_named(record: &Record) -> Option<usize> {
 /// # Errors
 /// Kind `Full` when there are too many, `Io` when memory has run out.
 pub(crate) fn enter(own: &Own, slot: usize) -> Result<Record, Error> {
+    enter_as(own, slot, own.index)
+}
+
+/// Makes a record that outlives the caller: for bytes in a queue or a pipe, whose sender may end.
+///
+/// # Errors
+/// As for [`enter`].
+pub(crate) fn enter_kept(own: &Own, slot: usize) -> Result<Record, Error> {
+    enter_as(own, slot, NOBODY)
+}
+
+fn enter_as(own: &Own, slot: usize, keeper: usize) -> Result<Record, Error> {
     static NUMBER: AtomicU64 = AtomicU64::new(1);
     static HINT: AtomicU64 = AtomicU64::new(0);
     let number = NUMBER.fetch_add(1, Relaxed);
-    let word = (slot as u64 + 1) | (own.index as u64) << SLOT_BITS | number << NUMBER_AT;
+    let word = (slot as u64 + 1) | (keeper as u64) << SLOT_BITS | number << NUMBER_AT;
     let hint = HINT.load(Relaxed) as usize;
     let used = own.arena.head().transits_used.load(Acquire) as usize;
     let free = (0..used).map(|at| (hint + at) % used).find(|&at| take(own.arena, at, word));

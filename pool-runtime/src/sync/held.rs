@@ -49,6 +49,8 @@ struct Shared<'a> {
 }
 
 impl Ground for Shared<'_> {
+    const LOOKS: u32 = 30;
+
     #[inline]
     fn load(&self) -> u64 {
         self.slot.lock.load(Relaxed)
@@ -87,6 +89,41 @@ impl Ground for Shared<'_> {
 #[inline]
 pub(crate) fn acquire(handle: &Handle, patience: Patience) -> Result<Taken, Refusal> {
     acquire_slot(handle.own(), handle.lock_slot(), patience)
+}
+
+/// One slot's own lock, held: of objects with more than one lock, which keep no guard beside them.
+#[derive(Debug)]
+pub(crate) struct Grip<'a> {
+    handle: &'a Handle,
+    slot: &'a Slot,
+    _of_this_thread: PhantomData<*const ()>,
+}
+
+/// Takes the lock of `slot`, which `handle` holds. That its last holder died is no matter to the caller.
+///
+/// # Errors
+/// Kind `TimedOut` when it did not come free, and what else [`Refusal`] says.
+#[inline]
+pub(crate) fn grip<'a>(
+    handle: &'a Handle,
+    slot: &'a Slot,
+    patience: Patience,
+) -> Result<Grip<'a>, Error> {
+    acquire_slot(handle.own(), slot, patience)?;
+    Ok(Grip { handle, slot, _of_this_thread: PhantomData })
+}
+
+impl Drop for Grip<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !fork::is_copy() {
+            word::unlock(&Shared {
+                own: self.handle.own(),
+                slot: self.slot,
+                patience: Patience::None,
+            });
+        }
+    }
 }
 
 #[inline]

@@ -9,6 +9,8 @@ mod error;
 mod event;
 mod held;
 mod lock;
+#[cfg(test)]
+mod model;
 mod rlock;
 mod semaphore;
 mod slices;
@@ -24,7 +26,7 @@ pub use rlock::{RLock, RLockGuard};
 pub use semaphore::{BoundedSemaphore, Permit, Semaphore};
 
 pub(crate) use condition::sealed::Lends;
-pub(crate) use held::{Held, Patience, acquire, describe, outcome};
+pub(crate) use held::{Grip, Held, Patience, acquire, describe, grip, outcome};
 
 /// Gives a handle type its form as bytes: its field `handle`, opened only as an object of its own kind.
 macro_rules! travels {

@@ -32,7 +32,6 @@ pub(crate) struct Resolve {
 static RESOLVE: OnceLock<Resolve> = OnceLock::new();
 
 /// Says how parts are found. The first call counts.
-#[expect(dead_code, reason = "for shared buffers")]
 pub(crate) fn install(resolve: Resolve) {
     let _ = RESOLVE.set(resolve);
 }
@@ -41,14 +40,12 @@ pub(crate) fn install(resolve: Resolve) {
 ///
 /// # Errors
 /// `Stop::Full` when there is no room.
-#[expect(dead_code, reason = "for shared buffers")]
 pub(crate) fn write(part: &impl PartBytes, out: &mut Out<'_>) -> Result<(), Stop> {
     out.write(&slice::PART.to_le_bytes())?;
     out.write(&part.part_bytes())
 }
 
 /// How many bytes [`write`] writes.
-#[expect(dead_code, reason = "for shared buffers")]
 pub(crate) const SIZE: usize = 8 + PART_BYTES;
 
 /// Reads a part after its tag.
