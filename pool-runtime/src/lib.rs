@@ -19,6 +19,9 @@ mod context;
 mod elapsed;
 mod errands;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod imap;
 mod job;
 mod luggage;
