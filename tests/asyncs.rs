@@ -10,7 +10,9 @@ use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{DEADLINE, Scratch, eventually, is_program, program, run, wait_for, watchdog, workers};
+use common::{
+    DEADLINE, Scratch, eventually, is_program, program, run, wait_for, watchdog, workers,
+};
 use pool_runtime::prelude::*;
 
 const SOON: Duration = Duration::from_millis(20);
@@ -97,7 +99,8 @@ fn cancel_after_the_end_changes_nothing() {
 #[test]
 fn cancelled_work_among_much_other_work() {
     let (_dog, pool) = (watchdog(), workers(2));
-    let calls: Vec<_> = (0..200).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
+    let calls: Vec<_> =
+        (0..200).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
     calls.iter().skip(1).step_by(3).for_each(AsyncResult::cancel);
     pool.close();
     pool.join().unwrap();
@@ -156,9 +159,11 @@ fn a_callback_that_panics_harms_nobody() {
         let pool = workers(2);
         let bad = par_apply_async!(square(3); pool = pool, callback = |_| panic!("in a callback"));
         assert_eq!(bad.unwrap().get().unwrap(), 9);
-        let bad = par_apply_async!(odd_panics(1); pool = pool, error_callback = |_| panic!("in another"));
+        let bad =
+            par_apply_async!(odd_panics(1); pool = pool, error_callback = |_| panic!("in another"));
         bad.unwrap().get().unwrap_err();
-        let good = par_apply_async!(square(4); pool = pool, callback = |x| println!("called with {x}"));
+        let good =
+            par_apply_async!(square(4); pool = pool, callback = |x| println!("called with {x}"));
         assert_eq!(good.unwrap().get().unwrap(), 16);
         return;
     }
@@ -177,7 +182,8 @@ fn a_callback_may_submit() {
     let again = Arc::clone(&pool);
     let callback = move |nine: u64| {
         let waited = par_map!(square, 0..3; pool = again).unwrap();
-        let more = par_apply_async!(square(nine); pool = again, callback = move |x| give.send(x).unwrap());
+        let more =
+            par_apply_async!(square(nine); pool = again, callback = move |x| give.send(x).unwrap());
         drop((waited, more.unwrap()));
     };
     let result = par_apply_async!(square(3); pool = pool, callback = callback).unwrap();
@@ -206,15 +212,22 @@ fn a_callback_may_close_and_join() {
     for map in [false, true] {
         let pool = Arc::new(workers(2));
         let ending = Arc::clone(&pool);
-        let others: Vec<_> = (0..20).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
+        let others: Vec<_> =
+            (0..20).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
         let end = move || {
             ending.close();
             ending.join().unwrap();
         };
         if map {
-            par_map_async!(square, 0..3; pool = pool, callback = move |_| end()).unwrap().get().unwrap();
+            par_map_async!(square, 0..3; pool = pool, callback = move |_| end())
+                .unwrap()
+                .get()
+                .unwrap();
         } else {
-            par_apply_async!(square(3); pool = pool, callback = move |_| end()).unwrap().get().unwrap();
+            par_apply_async!(square(3); pool = pool, callback = move |_| end())
+                .unwrap()
+                .get()
+                .unwrap();
         }
         assert!((0..).zip(others).all(|(x, other)| other.get().unwrap() == x * x));
     }
@@ -239,7 +252,8 @@ fn a_callback_may_drop_the_last_handle_of_its_pool() {
 #[test]
 fn wait_any_gives_the_one_that_is_ready() {
     let (_dog, pool, scratch) = (watchdog(), workers(3), Scratch::new());
-    let call = |gate: &str, x| par_apply_async!(wait_then(scratch.at(gate), x); pool = pool).unwrap();
+    let call =
+        |gate: &str, x| par_apply_async!(wait_then(scratch.at(gate), x); pool = pool).unwrap();
     let calls = [call("a", 0), call("b", 1), call("c", 2)];
     scratch.open("b");
     assert_eq!(wait_any(&calls).unwrap(), 1);
@@ -255,8 +269,10 @@ fn wait_any_gives_the_one_that_is_ready() {
 #[test]
 fn as_completed_gives_each_once_in_the_order_of_completion() {
     let (_dog, pool, scratch) = (watchdog(), workers(3), Scratch::new());
-    let call = |gate: &str, x| par_apply_async!(wait_then(scratch.at(gate), x); pool = pool).unwrap();
-    let (a, b, failed) = (call("a", 0), call("b", 1), par_apply_async!(odd_panics(1); pool = pool).unwrap());
+    let call =
+        |gate: &str, x| par_apply_async!(wait_then(scratch.at(gate), x); pool = pool).unwrap();
+    let (a, b, failed) =
+        (call("a", 0), call("b", 1), par_apply_async!(odd_panics(1); pool = pool).unwrap());
     // Duplicates are one.
     let mut completed = as_completed([&a, &b, &a, &failed, &b, &a]);
     assert_eq!(completed.len(), 3);
@@ -272,7 +288,8 @@ fn as_completed_gives_each_once_in_the_order_of_completion() {
 #[test]
 fn as_completed_over_many() {
     let (_dog, pool) = (watchdog(), workers(2));
-    let calls: Vec<_> = (0..300).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
+    let calls: Vec<_> =
+        (0..300).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
     let mut all: Vec<u64> = as_completed(calls).map(|call| call.get().unwrap()).collect();
     all.sort_unstable();
     assert_eq!(all, (0..300).map(|x| x * x).collect::<Vec<_>>());
@@ -281,7 +298,11 @@ fn as_completed_over_many() {
 #[test]
 fn they_are_futures_under_tokio() {
     let (_dog, pool) = (watchdog(), workers(2));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_time()
+        .build()
+        .unwrap();
     runtime.block_on(async {
         let squares: Vec<_> = (0..50)
             .map(|x| tokio::spawn(par_apply_async!(square(x); pool = pool).unwrap().into_future()))

@@ -8,7 +8,10 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use common::{Scratch, eventually, is_alive, is_program, mark, program, run, run_well, wait_for, watchdog, workers};
+use common::{
+    Scratch, eventually, is_alive, is_program, mark, program, run, run_well, wait_for, watchdog,
+    workers,
+};
 use pool_runtime::prelude::*;
 
 #[pool_task]
@@ -58,7 +61,10 @@ fn numbers_that_can_never_be_right_are_refused() {
     refused(ErrorKind::InvalidInput, Pool::builder().max_tasks_per_worker(0).build());
     refused(ErrorKind::InvalidInput, Pool::builder().memory_limit(0).build());
     refused(ErrorKind::InvalidInput, par_map!(square, 0..3; pool = pool, chunk_size = 0));
-    refused(ErrorKind::InvalidInput, par_imap!(square, 0..3; pool = pool, chunk_size = 0).map(drop));
+    refused(
+        ErrorKind::InvalidInput,
+        par_imap!(square, 0..3; pool = pool, chunk_size = 0).map(drop),
+    );
     refused(ErrorKind::InvalidInput, par_imap!(square, 0..3; pool = pool, window = 0).map(drop));
     refused(ErrorKind::InvalidInput, par_map_async!(square, 0..3; pool = pool, chunk_size = 0));
     assert_eq!(par_map!(square, 0..3; pool = pool).unwrap(), [0, 1, 4]);
@@ -307,5 +313,8 @@ fn a_program_with_many_pools() {
 #[test]
 fn a_pool_of_two_hundred() {
     let (_dog, pool) = (watchdog(), workers(200));
-    assert_eq!(par_map!(square, 0..1000; pool = pool, timeout = Duration::from_secs(60)).unwrap().len(), 1000);
+    assert_eq!(
+        par_map!(square, 0..1000; pool = pool, timeout = Duration::from_secs(60)).unwrap().len(),
+        1000
+    );
 }

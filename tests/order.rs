@@ -67,7 +67,10 @@ fn starmap_unpacks_tuples() {
     let (_dog, pool) = (watchdog(), workers(3));
     let pairs: Vec<(i64, i64)> = (0..100).zip((0..100).rev()).collect();
     assert_eq!(par_starmap!(add, pairs.clone(); pool = pool).unwrap(), vec![99; 100]);
-    assert_eq!(par_starmap!(add, pairs.clone(); pool = pool, chunk_size = 10).unwrap(), vec![99; 100]);
+    assert_eq!(
+        par_starmap!(add, pairs.clone(); pool = pool, chunk_size = 10).unwrap(),
+        vec![99; 100]
+    );
     assert_eq!(pool.starmap::<add>(pairs).unwrap(), vec![99; 100]);
     let triples = (0..10).map(|n| (2.0, n, 0.5));
     let expected: Vec<f64> = (0..10).map(|n| 0.5 * f64::powi(2.0, n)).collect();
@@ -86,7 +89,10 @@ fn starmap_async_equals_serial() {
     let (_dog, pool) = (watchdog(), workers(3));
     let pairs: Vec<(i64, i64)> = (0..100).map(|x| (x, x * 3)).collect();
     let expected: Vec<i64> = pairs.iter().map(|&(a, b)| a + b).collect();
-    assert_eq!(par_starmap_async!(add, pairs.clone(); pool = pool).unwrap().get().unwrap(), expected);
+    assert_eq!(
+        par_starmap_async!(add, pairs.clone(); pool = pool).unwrap().get().unwrap(),
+        expected
+    );
     assert_eq!(pool.starmap_async::<add>(pairs).unwrap().get().unwrap(), expected);
 }
 
@@ -94,8 +100,7 @@ fn starmap_async_equals_serial() {
 fn imap_keeps_the_order_and_ends() {
     let (_dog, pool) = (watchdog(), workers(3));
     for chunk_size in [1, 100, 7] {
-        let mut squares =
-            par_imap!(square, 0..1000; pool = pool, chunk_size = chunk_size).unwrap();
+        let mut squares = par_imap!(square, 0..1000; pool = pool, chunk_size = chunk_size).unwrap();
         for x in 0..1000 {
             assert_eq!(squares.next().unwrap().unwrap(), x * x);
         }

@@ -100,7 +100,8 @@ fn sizes_mixed_in_one_map() {
         SIZES.iter().chain(SIZES.iter().rev()).map(|&len| bytes(len.min(5 << 20))).collect();
     assert!(par_map!(echo, &items; pool = pool).unwrap() == items);
     assert!(par_map!(echo, &items; pool = pool, chunk_size = 5).unwrap() == items);
-    let streamed: Result<Vec<_>, Error> = par_imap!(echo, items.clone(); pool = pool).unwrap().collect();
+    let streamed: Result<Vec<_>, Error> =
+        par_imap!(echo, items.clone(); pool = pool).unwrap().collect();
     assert!(streamed.unwrap() == items);
 }
 

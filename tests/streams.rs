@@ -94,7 +94,11 @@ fn a_map_does_not_collect_its_input() {
     let (_dog, pool, scratch) = (watchdog(), workers(2), Scratch::new());
     let path = scratch.at("first");
     // The last item waits until the first has run.
-    let items = (0..1000).inspect(|&x| if x == 999 { wait_for(&path) });
+    let items = (0..1000).inspect(|&x| {
+        if x == 999 {
+            wait_for(&path)
+        }
+    });
     let all = par_map!(mark_zero(_, scratch.at("first")), items; pool = pool);
     assert_eq!(all.unwrap(), (0..1000).collect::<Vec<_>>());
 }

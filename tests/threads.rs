@@ -98,15 +98,19 @@ fn the_default_pool_is_one_whoever_is_first() {
             })
         })
         .collect();
-    let pids: HashSet<u32> = threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
+    let pids: HashSet<u32> =
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect();
     assert!(pids.len() <= pool_runtime::cpu_count(), "{pids:?}");
 }
 
 #[test]
 fn an_async_result_may_be_waited_for_elsewhere() {
     let (_dog, pool) = (watchdog(), workers(2));
-    let results: Vec<_> = (0..16_u64).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
-    let threads = results.into_iter().map(|result| std::thread::spawn(move || result.get().unwrap()));
-    let sum: u64 = threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).sum();
+    let results: Vec<_> =
+        (0..16_u64).map(|x| par_apply_async!(square(x); pool = pool).unwrap()).collect();
+    let threads =
+        results.into_iter().map(|result| std::thread::spawn(move || result.get().unwrap()));
+    let sum: u64 =
+        threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).sum();
     assert_eq!(sum, (0..16).map(|x| x * x).sum::<u64>());
 }

@@ -204,6 +204,7 @@ fn a_path_that_is_borrowed_is_given_as_its_owner() {
     }
 
     let (_dog, pool) = (watchdog(), workers(1));
-    let found = par_map!(extension, ["a.rs", "b"].map(|path| Path::new(path).to_owned()); pool = pool);
+    let found =
+        par_map!(extension, ["a.rs", "b"].map(|path| Path::new(path).to_owned()); pool = pool);
     assert_eq!(found.unwrap(), [Some("rs".to_owned()), None]);
 }

@@ -63,11 +63,10 @@ impl Closure {
             fn #name(#(#patterns: #types),*) -> #output #body
             enum #name {}
             #registration
-            // A closure that captures does not become a function pointer, and the compiler then prints the name of the function
-            // it was given to.
+            // A closure that captures does not become a function pointer, and the compiler then prints the name of what it was
+            // given to.
             if false {
-                fn a_value_from_outside_goes_in_by_partial_application(_: fn(#(#types),*) -> #output) {}
-                a_value_from_outside_goes_in_by_partial_application(#literal);
+                __p::a_value_from_outside_goes_in_by_partial_application::<fn(#(#types),*) -> #output>(#literal);
             }
         }
     }

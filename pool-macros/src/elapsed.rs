@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident};
 use syn::spanned::Spanned;
-use syn::{Error, ImplItemFn, Path, Result, parse_quote};
+use syn::{Error, ImplItemFn, Path, Result, Stmt, parse_quote};
 
 use crate::attribute;
 use crate::function::beside;
@@ -35,8 +35,11 @@ pub(crate) fn expand(attribute: TokenStream, item: TokenStream) -> TokenStream {
     }
     let name = function.sig.ident.to_string();
     let guard = format_ident!("_elapsed", span = Span::mixed_site());
-    // A statement before the others, and no braces around them: those would be linted as superfluous.
-    function.block.stmts.insert(0, parse_quote!(let #guard = #runtime::Elapsed::start(#name);));
+    // A statement among the others, and no braces around them: those would be linted as superfluous, and so would be items
+    // behind a statement.
+    let stmts = &mut function.block.stmts;
+    let first = stmts.iter().position(|stmt| !matches!(stmt, Stmt::Item(_))).unwrap_or(stmts.len());
+    stmts.insert(first, parse_quote!(let #guard = #runtime::Elapsed::start(#name);));
     function.into_token_stream()
 }
 

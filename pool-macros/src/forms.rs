@@ -65,8 +65,8 @@ impl Form {
         }
     }
 
-    /// The function of the runtime.
-    fn function(self) -> Ident {
+    /// The function of the runtime, to be blamed at `place`.
+    fn function(self, place: Span) -> Ident {
         let name = match self {
             Self::Map | Self::Starmap => "map",
             Self::Apply | Self::Task => "apply",
@@ -75,7 +75,7 @@ impl Form {
             Self::MapAsync | Self::StarmapAsync => "map_async",
             Self::ApplyAsync => "apply_async",
         };
-        Ident::new(name, Span::call_site())
+        Ident::new(name, place)
     }
 
     /// The place that a bound argument stands in.
@@ -106,7 +106,7 @@ struct Invocation {
 impl Invocation {
     fn parse(form: Form, input: ParseStream<'_>) -> Result<Self> {
         if input.is_empty() {
-            return Err(input.error(usage(form)));
+            return Err(Error::new(input.span(), usage(form)));
         }
         let target = Target::of(input.parse()?)?;
         let items = if form.is_call() { None } else { Some(items(form, input)?) };
@@ -156,14 +156,14 @@ impl Invocation {
         }
         for (at, arg) in self.target.args.iter().flatten().enumerate() {
             if let Arg::Value(value) = arg {
-                evaluated.push((format_ident!("a{at}", span = Span::mixed_site()), quote!(#value)));
+                evaluated.push((argument(at, value), quote!(#value)));
             }
         }
         if let Some(items) = &self.items {
-            evaluated.push((local("items"), quote!(#items)));
+            evaluated.push((named("items", items.span()), quote!(#items)));
         }
         if let Some(pool) = self.options.pool() {
-            evaluated.push((local("pool"), quote!(&(#pool))));
+            evaluated.push((named("pool", pool.span()), quote!(&(#pool))));
         }
         evaluated
     }
@@ -182,8 +182,8 @@ impl Invocation {
         }
         let span = Span::call_site()
             .located_at(self.items.as_ref().map_or(self.target.span, Spanned::span));
-        let (function, asked) = (form.function(), self.options.asked(&local("pool")));
-        let (holes, items) = (self.holes(), self.given());
+        let (function, asked) = (form.function(span), self.options.asked());
+        let (holes, items) = (self.holes(span), self.given());
         let task = local("bound");
         // Bound first: with all its arguments' types found, a mismatch of the items is one message.
         let call = quote_spanned!(span=> __p::#function(#task, #holes, #items, #asked));
@@ -250,17 +250,16 @@ impl Invocation {
             .filter_map(|(at, arg)| {
                 let Arg::Value(value) = arg else { return None };
                 let span = Span::call_site().located_at(value.span());
-                let (index, name) =
-                    (position(at + self.this()), format_ident!("a{at}", span = Span::mixed_site()));
+                let (index, name) = (position(at + self.this()), argument(at, value));
                 Some(quote_spanned!(span=> .arg::<#index, #mode, _>(#name)))
             })
             .collect()
     }
 
-    /// The positions that items fill, as an expression.
-    fn holes(&self) -> TokenStream {
+    /// The positions that items fill, as an expression that is blamed when they do not.
+    fn holes(&self, span: Span) -> TokenStream {
         if self.spreads() {
-            let free = local("free");
+            let free = named("free", span);
             return quote!(#free);
         }
         let this = self.this();
@@ -271,20 +270,23 @@ impl Invocation {
         };
         let positions = at.into_iter().map(|at| position(at + this));
         if self.form.is_star() || self.form.is_call() {
-            quote!(__p::Holes::<(#(#positions,)*)>::new())
+            quote_spanned!(span=> __p::Holes::<(#(#positions,)*)>::new())
         } else {
-            quote!(__p::Holes::<__p::One<#(#positions)*>>::new())
+            quote_spanned!(span=> __p::Holes::<__p::One<#(#positions)*>>::new())
         }
     }
 
     /// The items, or for a call its arguments as the only item.
     fn given(&self) -> TokenStream {
-        if self.items.is_some() {
-            let items = local("items");
+        if let Some(items) = &self.items {
+            let items = named("items", items.span());
             return quote!(#items);
         }
-        let args = (0..self.target.args.as_ref().map_or(0, Vec::len))
-            .map(|at| format_ident!("a{at}", span = Span::mixed_site()));
+        let args = self.target.args.iter().flatten().enumerate();
+        let args = args.filter_map(|(at, arg)| match arg {
+            Arg::Value(value) => Some(argument(at, value)),
+            Arg::Hole(_) => None,
+        });
         quote!((#(#args,)*))
     }
 
@@ -328,11 +330,11 @@ impl Invocation {
 
 fn items(form: Form, input: ParseStream<'_>) -> Result<Expr> {
     if !input.peek(Token![,]) || input.peek2(Token![;]) {
-        return Err(input.error(usage(form)));
+        return Err(Error::new(input.span(), usage(form)));
     }
     input.parse::<Token![,]>()?;
     if input.is_empty() {
-        return Err(input.error(usage(form)));
+        return Err(Error::new(input.span(), usage(form)));
     }
     input.parse()
 }
@@ -353,4 +355,14 @@ fn usage(form: Form) -> String {
 /// A name that nobody else can see.
 fn local(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
+}
+
+/// The same for something that the user wrote, where a mismatch is to be shown.
+pub(crate) fn named(name: &str, place: Span) -> Ident {
+    Ident::new(name, Span::mixed_site().located_at(place))
+}
+
+/// The name of an argument.
+fn argument(at: usize, value: &Expr) -> Ident {
+    named(&format!("a{at}"), value.span())
 }

@@ -6,7 +6,7 @@ use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{Error, Expr, Ident, Result, Token};
 
-use crate::forms::Form;
+use crate::forms::{Form, named};
 
 /// The options of one call, each with where it stands.
 #[derive(Default)]
@@ -81,11 +81,13 @@ impl Options {
     }
 
     /// The calls on `Asked` that say what was asked for.
-    pub(crate) fn asked(&self, pool: &Ident) -> TokenStream {
+    pub(crate) fn asked(&self) -> TokenStream {
         let calls = self.0.iter().filter(|(name, _)| !name.to_string().contains("callback")).map(
             |(name, value)| {
+                let span = value.span();
+                let pool = named("pool", span);
                 let value = if name == "pool" { quote!(#pool) } else { quote!(#value) };
-                method(name, &value, value.span())
+                method(name, &value, span)
             },
         );
         quote!(__p::Asked::new() #(#calls)*)

@@ -74,7 +74,11 @@ impl Kind {
 
 /// Gathers all that is wrong, so that it is told at once.
 #[derive(Default)]
-pub(crate) struct Refused(Option<Error>);
+pub(crate) struct Refused {
+    all: Option<Error>,
+    /// Whether generics have been refused where they are declared: the types that use them say nothing new.
+    generic: bool,
+}
 
 impl Refused {
     pub(crate) fn add(&mut self, span: Span, message: &str) {
@@ -82,14 +86,14 @@ impl Refused {
     }
 
     pub(crate) fn combine(&mut self, error: Error) {
-        match &mut self.0 {
+        match &mut self.all {
             Some(all) => all.combine(error),
             none => *none = Some(error),
         }
     }
 
     pub(crate) fn done<T>(self, value: T) -> Result<T> {
-        self.0.map_or(Ok(value), Err)
+        self.all.map_or(Ok(value), Err)
     }
 
     /// Everything of a function but its parameters and its result.
@@ -113,6 +117,7 @@ impl Refused {
             self.add(dots.span(), "a task has a fixed number of parameters");
         }
         if let Some(param) = sig.generics.params.first() {
+            self.generic = true;
             let message = match param {
                 syn::GenericParam::Lifetime(_) => {
                     "a task cannot name lifetimes: leave it out, or take an owned value"
@@ -164,6 +169,9 @@ impl Refused {
 
     /// The type of one parameter.
     pub(crate) fn parameter(&mut self, ty: &Type) -> Option<Kind> {
+        if self.generic {
+            return None;
+        }
         let Type::Reference(reference) = peel(ty) else {
             return self.nested(ty, OWNED).then(|| Kind::Owned(ty.clone()));
         };
@@ -218,6 +226,9 @@ impl Refused {
     /// The result.
     pub(crate) fn output(&mut self, output: &ReturnType) -> Type {
         let ReturnType::Type(_, ty) = output else { return syn::parse_quote!(()) };
+        if self.generic {
+            return (**ty).clone();
+        }
         if let Type::Never(never) = peel(ty) {
             self.add(never.span(), "a task has a result: return `()`");
         } else {

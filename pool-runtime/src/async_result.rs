@@ -248,6 +248,12 @@ pub(crate) struct Callbacks<T> {
     pub(crate) failed: Option<Callback<Error>>,
 }
 
+impl<T> Callbacks<T> {
+    pub(crate) fn any(&self) -> bool {
+        self.done.is_some() || self.failed.is_some()
+    }
+}
+
 impl<T> Default for Callbacks<T> {
     fn default() -> Self {
         Self { done: None, failed: None }
@@ -263,11 +269,6 @@ pub(crate) struct Completion<T> {
 }
 
 impl<T> Completion<T> {
-    /// Whether anything is called.
-    pub(crate) fn calls_back(&self) -> bool {
-        self.callbacks.done.is_some() || self.callbacks.failed.is_some()
-    }
-
     /// Calls the callback, then makes the result known: whoever sees it knows that the callback has been called.
     pub(crate) fn complete(self, result: Result<T, Error>) {
         let Callbacks { done, failed } = self.callbacks;

@@ -14,6 +14,7 @@ use rustix::process::{Pid, Signal};
 use crate::context;
 use crate::error::{Error, ErrorKind};
 use crate::message::{self, FromWorker, Hello, Role, Surroundings};
+use crate::process;
 use crate::shm::tree;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
@@ -103,6 +104,7 @@ fn be_a_child() -> ! {
     }
     match hello.role {
         Role::Worker(hello) => worker::main(hello, socket, descriptors),
+        Role::Process(hello) => process::main(&hello, &socket),
     }
 }
 

@@ -5,18 +5,22 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::FRAME;
-use crate::codec::{CHECKED, Codec, In, Level, NONE, POD, SERDE, VEC, zeroed};
+use crate::codec::{CHECKED, Codec, DESCRIPTOR, In, Level, NONE, POD, SERDE, VEC, zeroed};
 use crate::error::{Error, ErrorKind};
 use crate::job::Sink;
 use crate::payload::Payload;
+use crate::placed::Placed;
 use crate::progress::Progress;
+use crate::sys::memory::expect_filling;
 use crate::task::Task;
+use crate::unwind;
 
 /// How results of type `T` become values again.
 pub trait Gather<T>: Codec<T> {
@@ -41,13 +45,16 @@ pub trait Gather<T>: Codec<T> {
         scratch: &mut Vec<u8>,
     ) -> Result<(), (usize, Error)>;
 
+    /// At least `count` results will come.
+    fn expect(_store: &mut Self::Store, _count: usize) {}
+
     /// All results; `None` when one is missing.
     fn all(store: Self::Store, count: usize) -> Option<Vec<T>>;
 }
 
 /// For plain numbers the copy out of the worker's memory is the result.
 impl<T: Pod> Gather<T> for Level<POD> {
-    type Store = Vec<T>;
+    type Store = Placed<T>;
 
     #[inline]
     fn one(payload: &Payload<'_>, at: &mut usize, _: &mut Vec<u8>) -> Result<T, Error> {
@@ -58,23 +65,22 @@ impl<T: Pod> Gather<T> for Level<POD> {
     }
 
     fn many(
-        store: &mut Vec<T>,
+        store: &mut Placed<T>,
         first: usize,
         count: usize,
         payload: &Payload<'_>,
         _: &mut Vec<u8>,
     ) -> Result<(), (usize, Error)> {
-        let end = first.saturating_add(count);
-        if store.len() < end {
-            store.resize(end, T::zeroed());
-        }
-        let whole = payload.copy_at(0, bytemuck::cast_slice_mut(&mut store[first..end]));
-        if whole { Ok(()) } else { Err((first, cut_off())) }
+        if store.put(first, count, payload) { Ok(()) } else { Err((first, cut_off())) }
     }
 
-    fn all(mut store: Vec<T>, count: usize) -> Option<Vec<T>> {
-        store.truncate(count);
-        (store.len() == count).then_some(store)
+    fn expect(store: &mut Placed<T>, count: usize) {
+        const MOST_BYTES: usize = 64 << 20;
+        store.expect(count.min(MOST_BYTES / size_of::<T>().max(1)));
+    }
+
+    fn all(store: Placed<T>, count: usize) -> Option<Vec<T>> {
+        store.finish(count)
     }
 }
 
@@ -88,7 +94,8 @@ impl<T: Pod> Gather<Vec<T>> for Level<VEC> {
         if count.checked_mul(size_of::<T>()).and_then(|bytes| bytes.checked_add(8)) != Some(len) {
             return Err(cut_off());
         }
-        let mut values = zeroed(count)?;
+        let mut values: Vec<T> = zeroed(count)?;
+        expect_filling(values.as_mut_ptr().cast(), size_of_val(&*values));
         let whole = payload.copy_at(from + 8, bytemuck::cast_slice_mut(&mut values));
         if whole { Ok(values) } else { Err(cut_off()) }
     }
@@ -115,9 +122,11 @@ macro_rules! by_scratch {
 
             #[inline]
             fn one(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<T, Error> {
-                $bytes::<T>(payload, at, scratch)?;
+                $bytes(payload, at, <Self as Codec<T>>::STRIDE.unwrap_or(0), scratch)?;
                 let mut input = In::new(scratch);
-                crate::task::whole(<Self as Codec<T>>::decode(&mut input)?, input)
+                // What a user's `Deserialize` does must not end the job of which this is one item.
+                let value = unwind::catch(|| <Self as Codec<T>>::decode(&mut input));
+                crate::task::whole(value.map_err(Error::panicked)??, input)
             }
 
             fn many(
@@ -140,26 +149,33 @@ macro_rules! by_scratch {
 by_scratch! {
     SERDE: framed [Serialize + DeserializeOwned];
     CHECKED: side_by_side [NoUninit + CheckedBitPattern];
+    DESCRIPTOR: side_by_side [AsFd + From<OwnedFd>];
     NONE: framed [];
 }
 
 /// Copies a result that has its length in front of it.
-fn framed<T>(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<(), Error> {
+fn framed(
+    payload: &Payload<'_>,
+    at: &mut usize,
+    _size: usize,
+    scratch: &mut Vec<u8>,
+) -> Result<(), Error> {
     let (from, len) = frame(payload, at)?;
     scratch.resize(len, 0);
     if payload.copy_at(from, scratch) { Ok(()) } else { Err(cut_off()) }
 }
 
-/// Copies a result of the size of `T`.
+/// Copies a result of `size` bytes.
 #[inline]
-fn side_by_side<T>(
+fn side_by_side(
     payload: &Payload<'_>,
     at: &mut usize,
+    size: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    scratch.resize(size_of::<T>(), 0);
+    scratch.resize(size, 0);
     let whole = payload.copy_at(*at, scratch);
-    *at = at.saturating_add(size_of::<T>());
+    *at = at.saturating_add(size);
     if whole { Ok(()) } else { Err(cut_off()) }
 }
 
@@ -218,8 +234,10 @@ pub(crate) struct Collected<T: Task> {
 }
 
 impl<T: Task> Collected<T> {
-    pub(crate) fn new(progress: Progress) -> Self {
-        let store = <T::Level as Gather<T::Output>>::Store::default();
+    /// At least `least` items will end.
+    pub(crate) fn new(progress: Progress, least: usize) -> Self {
+        let mut store = <T::Level as Gather<T::Output>>::Store::default();
+        <T::Level as Gather<T::Output>>::expect(&mut store, least);
         Self { store, scratch: Vec::new(), ended: 0, failed: None, progress, task: PhantomData }
     }
 

@@ -8,6 +8,9 @@ use crate::sys::cpus;
 #[derive(Debug)]
 struct Context {
     worker_index: Option<usize>,
+    /// What the names of its children begin with.
+    prefix: String,
+    parent_pid: u32,
     default_workers: usize,
     name: String,
     parent_name: String,
@@ -17,12 +20,15 @@ static CONTEXT: OnceLock<Context> = OnceLock::new();
 
 /// Remembers what the parent said.
 pub(crate) fn enter(hello: &Hello) {
-    let worker_index = match &hello.role {
-        Role::Worker(worker) => Some(worker.index),
+    let (worker_index, prefix) = match &hello.role {
+        Role::Worker(worker) => (Some(worker.index), format!("{}:", hello.surroundings.name)),
+        Role::Process(process) => (None, process.prefix.clone()),
     };
     let surroundings = &hello.surroundings;
     let _ = CONTEXT.set(Context {
         worker_index,
+        prefix,
+        parent_pid: std::os::unix::process::parent_id(),
         default_workers: surroundings.default_workers,
         name: surroundings.name.clone(),
         parent_name: surroundings.parent_name.clone(),
@@ -67,7 +73,12 @@ pub(crate) fn name() -> &'static str {
     CONTEXT.get().map_or("main", |context| &context.name)
 }
 
-/// The name of the process that started this one, if it is one of ours.
-pub(crate) fn parent_name() -> Option<&'static str> {
-    CONTEXT.get().map(|context| &*context.parent_name)
+/// The pid and the name of the process that started this one, if it is one of ours.
+pub(crate) fn parent() -> Option<(u32, &'static str)> {
+    CONTEXT.get().map(|context| (context.parent_pid, &*context.parent_name))
+}
+
+/// What the names of this process's children begin with.
+pub(crate) fn prefix() -> &'static str {
+    CONTEXT.get().map_or("Process-", |context| &context.prefix)
 }

@@ -4,12 +4,17 @@
 //! results into the other, many at a time, so that a call through a trait object is paid once per block and not once per item.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::codec::{ALIGN, Out, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::shm::pins::Pins;
+use crate::unwind;
 
 /// What to run, and under which limits. The items come separately, through a [`Source`].
 #[derive(Clone, Debug)]
@@ -24,6 +29,17 @@ pub struct JobSpec {
     pub item_stride: Option<usize>,
     /// What the caller asked for.
     pub options: Options,
+    /// What the bound arguments take along.
+    pub(crate) baggage: Baggage,
+}
+
+/// What bytes take along that is not in them, and must last as long as they do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Baggage {
+    /// Descriptors, by position.
+    pub(crate) luggage: Arc<[OwnedFd]>,
+    /// Shared objects. Held, and never looked at.
+    pub(crate) _pins: Arc<Pins>,
 }
 
 /// The options of one call, as the caller wrote them; what is `None` comes from the task, then from the pool.
@@ -82,10 +98,8 @@ pub trait Finish: Sink + Send {
     /// Whether nothing more is wanted, as after the first failure of a map.
     fn is_settled(&self) -> bool;
 
-    /// Whether `finish` runs code of the user's, which may take its time.
-    fn calls_back(&self) -> bool {
-        false
-    }
+    /// Whether `finish` calls code of the user's, which may take its time.
+    fn calls_back(&self) -> bool;
 
     /// The last call. `Err` when the job as a whole could not go on.
     fn finish(self: Box<Self>, result: Result<(), Error>);
@@ -95,22 +109,44 @@ pub trait Finish: Sink + Send {
 pub struct ItemWriter<'a> {
     out: Out<'a>,
     /// `None`: items have a fixed size. Otherwise where each item ends, counted from the beginning of the block; each begins at the
-    /// multiple of `ALIGN` behind the one before it.
-    ends: Option<&'a mut Vec<u32>>,
+    /// multiple of `ALIGN` behind the one before it. This is the part of the table for the items that are yet to be written.
+    ends: Option<&'a mut [u32]>,
     /// Where the room begins in the block: a multiple of `ALIGN` when there are `ends`.
     base: usize,
     count: usize,
+    /// How many items the block holds, for those who look while items are being written.
+    tally: Tally<'a>,
+}
+
+/// A count that others may read at any time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tally<'a> {
+    /// How many there were before.
+    pub(crate) before: u32,
+    pub(crate) word: &'a AtomicU32,
 }
 
 /// Instead of an end that does not fit: the item is the only one of its block and ends with it.
 pub(crate) const TO_THE_END: u32 = u32::MAX;
 
 impl<'a> ItemWriter<'a> {
-    pub(crate) fn new(room: &'a mut [u8], ends: Option<&'a mut Vec<u32>>, base: usize) -> Self {
-        Self { out: Out::new(room), ends, base, count: 0 }
+    pub(crate) fn new(
+        room: &'a mut [u8],
+        ends: Option<&'a mut [u32]>,
+        base: usize,
+        tally: Tally<'a>,
+    ) -> Self {
+        Self { out: Out::new(room), ends, base, count: 0, tally }
     }
 
-    /// Writes one item by `encode`. When that fails, nothing is written.
+    #[inline]
+    fn one_more(&mut self) {
+        self.count += 1;
+        // Release: whoever reads the count sees the items.
+        self.tally.word.store(self.tally.before + self.count as u32, Ordering::Release);
+    }
+
+    /// Writes one item by `encode`. When that fails or panics, nothing is written, and a panic is a failure like others.
     ///
     /// # Errors
     /// What `encode` gives.
@@ -120,7 +156,13 @@ impl<'a> ItemWriter<'a> {
         encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
         let before = self.out.position();
-        let result = self.try_put(encode);
+        let result = if self.ends.is_some() {
+            // An item without a fixed size is encoded by code of the user's.
+            unwind::catch(|| self.try_put(encode))
+                .unwrap_or_else(|panic| Err(Stop::Failed(Error::panicked(panic))))
+        } else {
+            self.try_put(encode)
+        };
         if result.is_err() {
             self.out.rewind(before);
         }
@@ -136,22 +178,51 @@ impl<'a> ItemWriter<'a> {
             self.out.align(ALIGN)?;
             let start = self.out.position();
             let alone = self.base + start == 0;
-            let left = self.out.left();
-            let mut item = Out::new(self.out.reserve(left)?);
-            let result = encode(&mut item);
-            let end = start + item.position();
-            self.out.rewind(end);
-            result?;
-            match u32::try_from(self.base + end) {
-                Ok(end) if end != TO_THE_END => ends.push(end),
-                _ if alone => ends.push(TO_THE_END),
+            let mut item = self.out.rest();
+            encode(&mut item)?;
+            let len = item.position();
+            let end = start + len;
+            self.out.advance(len);
+            let place = ends.get_mut(self.count).ok_or(Stop::Full)?;
+            *place = match u32::try_from(self.base + end) {
+                Ok(end) if end != TO_THE_END => end,
+                _ if alone => TO_THE_END,
                 _ => return Err(Stop::Full),
-            }
+            };
         } else {
             encode(&mut self.out)?;
         }
-        self.count += 1;
+        self.one_more();
         Ok(())
+    }
+
+    /// Writes at most `max` items of `stride` bytes each, as many as there is room for; says why it stopped if that is not why.
+    #[inline]
+    pub(crate) fn put_strided<T>(
+        &mut self,
+        stride: usize,
+        max: usize,
+        mut next: impl FnMut() -> Option<T>,
+        encode: impl Fn(&T, &mut Out<'_>) -> Result<(), Stop>,
+    ) -> Option<Filled> {
+        for _ in 0..max.min(self.out.left() / stride) {
+            // Counted one by one: a panic of the input must not lose those before it.
+            let Some(item) = next() else { return Some(Filled::End) };
+            let before = self.out.position();
+            match encode(&item, &mut self.out) {
+                Ok(()) => self.one_more(),
+                Err(Stop::Failed(error)) => {
+                    self.out.rewind(before);
+                    return Some(Filled::Failed(error));
+                }
+                Err(Stop::Full) => {
+                    self.out.rewind(before);
+                    let error = Error::new(ErrorKind::Encode, "a value was larger than its type");
+                    return Some(Filled::Failed(error));
+                }
+            }
+        }
+        None
     }
 
     /// How many items have been written.

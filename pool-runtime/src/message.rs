@@ -28,6 +28,7 @@ pub(crate) struct Hello {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Role {
     Worker(WorkerHello),
+    Process(ProcessHello),
 }
 
 /// What a worker is told. Descriptors: control segment, input segment, its result segment.
@@ -45,6 +46,15 @@ pub(crate) struct WorkerHello {
     pub(crate) memory_limit: Option<usize>,
 }
 
+/// What a process is told. Its arguments are the second message, for they may be large, and take descriptors along.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ProcessHello {
+    /// `TaskId`.
+    pub(crate) task: u64,
+    /// What the names of its own children begin with.
+    pub(crate) prefix: String,
+}
+
 /// A call with its arguments, as bytes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct EncodedCall {
@@ -57,6 +67,10 @@ impl EncodedCall {
     /// # Errors
     /// What an argument said when it was encoded.
     pub(crate) fn of<R>(call: &Call<R>) -> Result<Self, Error> {
+        if !call.luggage()?.is_empty() {
+            let text = "an initializer or finalizer takes no files, sockets and connections along";
+            return Err(Error::new(ErrorKind::Encode, text));
+        }
         Ok(Self { task: call.task()?.id().0, arguments: call.bytes()?.to_vec() })
     }
 }
@@ -74,11 +88,29 @@ pub(crate) struct Surroundings {
     pub(crate) parent_name: String,
 }
 
-/// The only thing that a worker says.
+/// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromWorker {
     /// It cannot begin: its surroundings or its initializer failed. It leaves.
     Failed(Error),
+    /// It is about to decode a descriptor of this job.
+    Wants { job: u64, number: u64 },
+    /// It has encoded a descriptor into a result of this job. The descriptor comes with the message, which is sent before the
+    /// result is posted.
+    Sends { job: u64, number: u64 },
+    /// A result of this job names these shared objects, by slot and generation, which it holds until it is answered.
+    Holds { job: u64, slots: Vec<(u32, u32)> },
+}
+
+/// The answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// To `Wants`: the descriptor comes with it.
+    Here,
+    /// To `Wants`.
+    Missing(Error),
+    /// To `Holds`: they are held here too.
+    Held,
 }
 
 /// Longer messages travel in a file of their own: a socket's buffer is small.
@@ -107,17 +139,33 @@ pub(crate) fn send(
     socket.send(&[IN_FILE], &descriptors)
 }
 
-/// Waits for one message.
+/// All of a file of ours, unless it is longer than `longest`. Another kind of file might never end, or keep us waiting.
+fn contents(file: OwnedFd, longest: usize) -> Result<Vec<u8>, Error> {
+    let len = memory::len(file.as_fd())?;
+    if len > longest {
+        return Err(Error::new(ErrorKind::Decode, format!("a message of {len} bytes is too long")));
+    }
+    let (mut file, mut bytes) = (File::from(file), Vec::new());
+    file.rewind()
+        .and_then(|()| file.take(len as u64).read_to_end(&mut bytes))
+        .map_err(|error| Error::os("reading a message", error))?;
+    Ok(bytes)
+}
+
+/// Waits for one message, of a parent, who is believed.
 ///
 /// # Errors
 /// Kind `Disconnected` when the other side is gone, `Decode` when it does not speak like us.
 pub(crate) fn receive<T: DeserializeOwned>(socket: &Socket) -> Result<(T, Vec<OwnedFd>), Error> {
     let mut room = vec![0; INLINE];
     let (len, descriptors) = socket.receive(&mut room)?;
-    decode(&room[..len], descriptors)
+    decode(&room[..len], descriptors, usize::MAX)
 }
 
-/// As [`receive`]; `None` when there is no message.
+/// The longest message of a child.
+const FROM_CHILD: usize = 16 << 20;
+
+/// Takes a child's message; `None` when there is none.
 ///
 /// # Errors
 /// As for [`receive`].
@@ -126,22 +174,19 @@ pub(crate) fn try_receive<T: DeserializeOwned>(
 ) -> Result<Option<(T, Vec<OwnedFd>)>, Error> {
     let mut room = vec![0; INLINE];
     let Some((len, descriptors)) = socket.try_receive(&mut room)? else { return Ok(None) };
-    decode(&room[..len], descriptors).map(Some)
+    decode(&room[..len], descriptors, FROM_CHILD).map(Some)
 }
 
 fn decode<T: DeserializeOwned>(
     bytes: &[u8],
     mut descriptors: Vec<OwnedFd>,
+    longest: usize,
 ) -> Result<(T, Vec<OwnedFd>), Error> {
     let bad = || Error::new(ErrorKind::Decode, "a message of an unknown form");
     match bytes.split_first() {
         Some((&HERE, bytes)) => Ok((codec::message::decode(bytes)?, descriptors)),
         Some((&IN_FILE, [])) => {
-            let mut file = File::from(descriptors.pop().ok_or_else(bad)?);
-            let mut bytes = Vec::new();
-            file.rewind()
-                .and_then(|()| file.read_to_end(&mut bytes))
-                .map_err(|error| Error::os("reading a message", error))?;
+            let bytes = contents(descriptors.pop().ok_or_else(bad)?, longest)?;
             Ok((codec::message::decode(bytes.get(1..).ok_or_else(bad)?)?, descriptors))
         }
         _ => Err(bad()),

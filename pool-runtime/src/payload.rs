@@ -39,6 +39,15 @@ impl<'a> Payload<'a> {
         true
     }
 
+    /// Copies everything to `to`.
+    ///
+    /// # Safety
+    /// `to` is writable for [`len`](Self::len) bytes, and nobody else looks at it.
+    pub(crate) unsafe fn copy_all(&self, to: *mut u8) {
+        // SAFETY: `from` is readable for `len` bytes, and the caller answers for `to`.
+        unsafe { std::ptr::copy_nonoverlapping(self.from, to, self.len) };
+    }
+
     /// Copies everything into `to`, in place of what it holds.
     pub fn copy_to(&self, to: &mut Vec<u8>) {
         to.resize(self.len, 0);

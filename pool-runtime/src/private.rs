@@ -3,14 +3,22 @@
 pub use inventory;
 
 pub use crate::batch::Batch;
-pub use crate::codec::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
+pub use crate::codec::{
+    ALIGN, Codec, Fallback, In, Level, Out, Probe, Sendable, SliceCodec, Stop, Verdict, level,
+};
+pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
-pub use crate::pool::later::{apply_async, map_async};
-pub use crate::pool::typed::{Asked, apply, imap, imap_unordered, map};
+pub use crate::imap::{Imap, ImapUnordered};
+pub use crate::job::{Filled, Finish, ItemWriter, JobSpec, Options, Sink, Source};
+pub use crate::payload::Payload;
+pub use crate::pool::later::{Later, apply_async, map_async};
+pub use crate::pool::typed::{AsPool, Asked, apply, imap, imap_unordered, map};
+pub use crate::progress::IntoProgress;
 pub use crate::registry::TaskDef;
 pub use crate::task::{
-    Apply, Arity, Bound, Holes, Items, MapBound, MapItems, One, Owned, Params, Plain, Ref, S,
-    Slice, SliceMut, Str, Task, Z, failure, run,
+    Accepts, Apply, Arity, Bound, ByRef, Fill, Holes, Index, Items, LendsRead, LendsWrite,
+    MapBound, MapItems, Missing, Nth, One, Owned, Param, Params, Plain, Ref, S, Slice, SliceMut,
+    Str, Task, Z, failure, run,
 };
 pub mod verdict {
     //! The ways to look at a result.
@@ -20,3 +28,6 @@ pub use crate::{__level as level_of, __outcome as outcome_of};
 
 /// Asks whether `T` can travel; `V` is what its level says.
 pub fn sendable<T: Sendable<V> + ?Sized, V>() {}
+
+/// Given a closure where a function pointer `F` is wanted, for the sake of the name that a refusal shows.
+pub fn a_value_from_outside_goes_in_by_partial_application<F>(_: F) {}

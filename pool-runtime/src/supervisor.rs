@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
@@ -27,27 +27,37 @@ type Errand = Box<dyn FnOnce() + Send>;
 
 /// The supervisor of this process.
 pub(crate) struct Supervisor {
+    process: u32,
     watch: Watch,
     wards: Mutex<HashMap<u32, Weak<dyn Ward>>>,
     errands: Mutex<Vec<Errand>>,
     next_ward: AtomicU64,
 }
 
-/// The supervisor; the first call starts it.
+/// The supervisor of this process, once there is one. A plain `fork` copies it, and does not copy its thread.
+static CURRENT: RwLock<Option<&'static Supervisor>> = RwLock::new(None);
+
+/// The supervisor; the first call of a process starts it.
 ///
 /// # Errors
 /// Kind `Spawn` when its thread or its descriptors cannot be made.
 pub(crate) fn get() -> Result<&'static Supervisor, Error> {
-    static SUPERVISOR: OnceLock<Supervisor> = OnceLock::new();
-    static STARTING: Mutex<()> = Mutex::new(());
-    if let Some(supervisor) = SUPERVISOR.get() {
+    let ours = |supervisor: &&Supervisor| supervisor.process == std::process::id();
+    if let Some(supervisor) = CURRENT.read().unwrap_or_else(PoisonError::into_inner).filter(ours) {
         return Ok(supervisor);
     }
-    let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(supervisor) = SUPERVISOR.get() {
+    let mut current = CURRENT.write().unwrap_or_else(PoisonError::into_inner);
+    if let Some(supervisor) = current.filter(ours) {
         return Ok(supervisor);
     }
+    let supervisor = start()?;
+    *current = Some(supervisor);
+    Ok(supervisor)
+}
+
+fn start() -> Result<&'static Supervisor, Error> {
     let supervisor = Supervisor {
+        process: std::process::id(),
         watch: Watch::new().map_err(|error| error.with_kind(ErrorKind::Spawn))?,
         wards: Mutex::default(),
         errands: Mutex::default(),
@@ -64,9 +74,20 @@ pub(crate) fn get() -> Result<&'static Supervisor, Error> {
         .map_err(|error| {
             Error::new(ErrorKind::Spawn, format!("starting the supervisor's thread: {error}"))
         })?;
-    let supervisor = SUPERVISOR.get_or_init(|| supervisor);
+    let supervisor: &'static Supervisor = Box::leak(Box::new(supervisor));
     let _ = give.send(supervisor);
     Ok(supervisor)
+}
+
+/// Looks after one ward. An error of ours in that must not take the others down: nobody would be left to see workers end.
+fn guarded<R>(look: impl FnOnce() -> R) -> Option<R> {
+    match crate::unwind::catch(look) {
+        Ok(result) => Some(result),
+        Err(panic) => {
+            eprintln!("the supervisor of the pools panicked: {}", Error::panicked(panic));
+            None
+        }
+    }
 }
 
 impl Supervisor {
@@ -80,7 +101,7 @@ impl Supervisor {
             }
             for &key in &ready {
                 if let Some(ward) = self.ward((key >> 32) as u32) {
-                    ward.ready(key as u32);
+                    guarded(|| ward.ready(key as u32));
                 }
             }
             limit = self.tick();
@@ -90,7 +111,11 @@ impl Supervisor {
     fn tick(&self) -> Option<Duration> {
         let wards: Vec<_> = lock(&self.wards).values().cloned().collect();
         let now = Instant::now();
-        wards.iter().filter_map(Weak::upgrade).filter_map(|ward| ward.tick(now)).min()
+        wards
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter_map(|ward| guarded(|| ward.tick(now)).flatten())
+            .min()
     }
 
     fn ward(&self, id: u32) -> Option<Arc<dyn Ward>> {

@@ -20,14 +20,17 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
     static HOOK: Once = Once::new();
     HOOK.call_once(install_hook);
     DEPTH.set(DEPTH.get() + 1);
-    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    let result = panic::catch_unwind(AssertUnwindSafe(f)).map_err(told);
     DEPTH.set(DEPTH.get() - 1);
-    result.map_err(|payload| {
-        let message = message_of(&*payload);
-        forget(payload);
-        let seen = SEEN.take().unwrap_or_default();
-        Panic { message, ..seen }
-    })
+    result
+}
+
+#[cold]
+fn told(payload: Box<dyn Any + Send>) -> Panic {
+    let seen = SEEN.take().unwrap_or_default();
+    let message = message_of(&*payload);
+    forget(payload);
+    Panic { message, ..seen }
 }
 
 /// Keeps the hook that is there for the panics of others.
@@ -59,9 +62,10 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
     }
 }
 
-/// Drops a payload whose own drop may panic: then that second payload is leaked instead.
+/// Drops a payload whose own drop may panic: then that second payload is leaked instead, and nobody hears of it.
 fn forget(payload: Box<dyn Any + Send>) {
     if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
+        SEEN.take();
     }
 }

@@ -5,7 +5,8 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use std::sync::atomic::{AtomicU32, fence};
 use std::time::{Duration, Instant};
 
@@ -16,12 +17,17 @@ use crate::board::layout::{Cell, FAILURE, RESULTS, SLEEPING, SPINNING, TABLE, Ta
 use crate::board::outbox::{Place, Writer};
 use crate::board::sleep::{self, Patience};
 use crate::codec;
+use crate::errands::Errands;
 use crate::error::{Error, ErrorKind};
+use crate::luggage;
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
+use crate::shared;
 use crate::sys::memory::{Access, Map};
+use crate::sys::process::private_memory;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
+use crate::unwind;
 
 /// The whole life of a worker.
 pub(crate) fn main(
@@ -29,7 +35,8 @@ pub(crate) fn main(
     socket: Socket,
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
-    let code = match Worker::begin(&hello, descriptors) {
+    let socket = Rc::new(socket);
+    let code = match Worker::begin(&hello, descriptors, Errands::new(Rc::clone(&socket))) {
         Ok(mut worker) => worker.live(&hello, &socket),
         Err(error) => fail(&socket, error.with_kind(ErrorKind::Spawn)),
     };
@@ -47,18 +54,23 @@ struct Worker {
     control: &'static ControlMap,
     input: Map,
     writer: Writer,
+    errands: Errands,
     pace: Pace,
     task: Option<(u64, &'static TaskDef)>,
     items_left: u64,
     /// Since it took something last.
     has_waited: bool,
+    /// Bytes of private memory that it may keep after an item.
+    may_keep: Option<usize>,
 }
 
 impl Worker {
     fn begin(
         hello: &WorkerHello,
         mut descriptors: impl Iterator<Item = OwnedFd>,
+        errands: Errands,
     ) -> Result<Self, Error> {
+        shared::know_parts();
         let mut next = || {
             descriptors
                 .next()
@@ -75,10 +87,12 @@ impl Worker {
             control,
             input: Map::new(next()?.as_fd(), hello.input_len, Access::Read)?,
             writer: Writer::new(Map::new(next()?.as_fd(), hello.results_len, Access::Write)?),
+            errands,
             pace: Pace::new(),
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
             has_waited: true,
+            may_keep: None,
         })
     }
 
@@ -93,8 +107,11 @@ impl Worker {
             return fail(socket, error.with_kind(ErrorKind::Initializer));
         }
         let _ = std::io::stdout().flush();
+        self.may_keep = hello.memory_limit.and_then(may_keep);
         self.cell().phase.store(phase::IDLE, Release);
-        self.serve();
+        let (ask, ahead) = self.errands.ways();
+        luggage::at_work(ask, ahead, || self.serve());
+        self.errands.finish();
         self.cell().phase.store(phase::LEAVING, Release);
         if let Some(call) = &hello.finalizer
             && let Err(error) = run_call(call)
@@ -122,11 +139,11 @@ impl Worker {
         let (head, cell) = (&self.control.head, self.cell());
         let ready = || sleep::worth_waking(self.control);
         let free = crate::sys::cpus::available() as u32;
-        let alone = head.spinners.fetch_add(1, Relaxed) + 1 < free;
         cell.counted.store(SPINNING, Release);
+        let alone = head.start_spinning() < free;
         let found = alone && patience.look(ready);
+        head.stop_spinning();
         cell.counted.store(0, Release);
-        head.spinners.fetch_sub(1, Relaxed);
         if !found {
             head.worker_bed().sleep(
                 None,
@@ -162,16 +179,24 @@ impl Worker {
         self.pass_on();
         let count = taken.items.len() as u32;
         self.items_left -= u64::from(count);
-        if taken.about.chunk == 0 {
+        if taken.about.chunk == 0 || self.may_keep.is_some() {
             let start = Instant::now();
             self.run(&taken);
-            self.pace.saw(taken.about.job, count, start.elapsed());
+            let took = start.elapsed();
+            self.pace.saw(taken.about.job, count, took);
+            if took > WORTH_A_LOOK && self.keeps_too_much() {
+                self.items_left = 0;
+            }
         } else {
             self.run(&taken);
         }
         self.cell().phase.store(phase::IDLE, Release);
         let _ = std::io::stdout().flush();
         true
+    }
+
+    fn keeps_too_much(&self) -> bool {
+        self.may_keep.is_some_and(|most| own_memory().is_some_and(|used| used > most))
     }
 
     fn run(&mut self, taken: &Taken) {
@@ -184,17 +209,19 @@ impl Worker {
             done: taken.items.start,
         };
         match prepare(&self.input, &mut self.task, &taken.about) {
-            Ok((task, items, bound)) => (task.run)(&mut Batch {
-                bound,
-                bound_mask: taken.about.bound_mask,
-                job: taken.about.job,
-                items,
-                range: taken.items.clone(),
-                result_stride: task.result_stride,
-                host: &mut host,
+            Ok((task, items, bound)) => self.errands.accompany(taken.about.job, || {
+                (task.run)(&mut Batch {
+                    bound,
+                    bound_mask: taken.about.bound_mask,
+                    job: taken.about.job,
+                    items,
+                    range: taken.items.clone(),
+                    host: &mut host,
+                });
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
         }
+        shared::let_go_of_parts();
     }
 }
 
@@ -321,8 +348,22 @@ impl Pace {
     }
 }
 
+/// To look at its own memory takes a worker about 10 µs: not worth it after a chunk that took less than this.
+const WORTH_A_LOOK: Duration = Duration::from_micros(100);
+
+/// With what it has now, before its first item, and half of what is left to it.
+fn may_keep(limit: usize) -> Option<usize> {
+    own_memory().map(|used| used + limit.saturating_sub(used) / 2)
+}
+
+fn own_memory() -> Option<usize> {
+    private_memory(std::process::id())
+}
+
 /// Runs a call whose result nobody wants; a failure of any kind is an error.
 pub(crate) fn run_call(call: &EncodedCall) -> Result<(), Error> {
     let task = registry::find(TaskId(call.task))?;
-    crate::pool::run_once(task, &call.arguments).map(drop)
+    // Its result is decoded too, by code of the user's.
+    unwind::catch(|| crate::pool::run_once(task, &call.arguments).map(drop))
+        .unwrap_or_else(|panic| Err(Error::panicked(panic)))
 }

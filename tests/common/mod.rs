@@ -12,6 +12,11 @@ use pool_runtime::prelude::*;
 /// Whatever is waited for comes sooner on the slowest machine, or does not come.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
+/// A pool for a test that cares for nothing else.
+pub fn pool() -> Pool {
+    workers(2)
+}
+
 /// A pool of so many workers.
 pub fn workers(count: usize) -> Pool {
     Pool::new(count).expect("a pool")
@@ -79,7 +84,8 @@ impl Scratch {
         let names = std::fs::read_dir(&self.0).expect("a directory");
         names
             .filter(|name| {
-                name.as_ref().is_ok_and(|name| name.file_name().to_string_lossy().starts_with(prefix))
+                name.as_ref()
+                    .is_ok_and(|name| name.file_name().to_string_lossy().starts_with(prefix))
             })
             .count()
     }
@@ -148,7 +154,9 @@ pub fn text(bytes: &[u8]) -> String {
 /// Whether the process exists and is more than a zombie.
 pub fn is_alive(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !matches!(rest.trim().chars().next(), None | Some('Z' | 'X')))
+    stat.rsplit(')')
+        .next()
+        .is_some_and(|rest| !matches!(rest.trim().chars().next(), None | Some('Z' | 'X')))
 }
 
 /// A line of this process's status in KiB, such as `VmHWM`.

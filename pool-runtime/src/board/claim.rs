@@ -96,8 +96,9 @@ fn look(control: &Control, cell: &Cell, tag: Tag, size: &mut impl FnMut(&About) 
 
 /// Notes what is about to be taken, so that a death between the swap and the first item is told from one before it.
 fn note(cell: &Cell, run: Tag, items: Range<u32>) {
-    cell.run.store(run.pack(), Relaxed);
-    cell.chunk.store(pack_range(items.start, items.end), Relaxed);
+    // Release: whoever reads the chunk sees that the phase was left which was of the last one (`Seat::stance`).
+    cell.run.store(run.pack(), Release);
+    cell.chunk.store(pack_range(items.start, items.end), Release);
     cell.published.store(items.start.into(), Relaxed);
     cell.progress.store(items.start, Relaxed);
     cell.phase.store(phase::TAKING, Release);

@@ -6,11 +6,15 @@
 #![expect(unsafe_code, reason = "writes shared memory by offset")]
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::slice;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::codec::align_up;
 use crate::error::{Error, ErrorKind};
-use crate::job::{ItemWriter, TO_THE_END};
+use crate::job::{ItemWriter, TO_THE_END, Tally};
+use crate::luggage::Kept;
+use crate::shm::pins::Pins;
 use crate::sys::memory::{self, Access, Map};
 
 /// What is asked for at first; less where the address space is limited.
@@ -29,6 +33,8 @@ pub(crate) struct Input {
     file: OwnedFd,
     map: Map,
     space: Mutex<Space>,
+    /// The process that made it: a copy of it in a child of a plain `fork` gives nothing back.
+    creator: u32,
 }
 
 impl Input {
@@ -50,6 +56,7 @@ impl Input {
             file,
             map,
             space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }),
+            creator: std::process::id(),
         }))
     }
 
@@ -68,7 +75,7 @@ impl Input {
     pub(crate) fn block(self: &Arc<Self>, len: usize) -> Result<Block, Error> {
         let whole = len.max(1).checked_next_multiple_of(GRAIN).ok_or_else(|| too_large(len))?;
         let at = self.space().take(whole).ok_or_else(|| too_large(len))?;
-        let block = Block { input: Arc::clone(self), at, len: whole };
+        let block = Block { input: Arc::clone(self), at, len: whole, along: Mutex::default() };
         if whole >= ASK_FIRST {
             memory::allocate(self.file.as_fd(), at, whole)?;
         }
@@ -90,6 +97,21 @@ pub(crate) struct Block {
     input: Arc<Input>,
     at: usize,
     len: usize,
+    /// What the items take along that is not in their bytes.
+    along: Mutex<Vec<Arc<Along>>>,
+}
+
+/// Descriptors and shared objects that last as long as the block.
+#[derive(Debug)]
+pub(crate) struct Along {
+    pub(crate) luggage: Vec<Kept>,
+    pub(crate) pins: Pins,
+}
+
+impl Along {
+    fn is_empty(&self) -> bool {
+        self.luggage.is_empty() && self.pins.is_empty()
+    }
 }
 
 impl Block {
@@ -99,6 +121,20 @@ impl Block {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Keeps what its items take along, and what was left over before; gives what is new, which may be left over again.
+    pub(crate) fn take_along(
+        &self,
+        left_over: Option<Arc<Along>>,
+        new: Along,
+    ) -> Option<Arc<Along>> {
+        let new = (!new.is_empty()).then(|| Arc::new(new));
+        if left_over.is_some() || new.is_some() {
+            let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
+            along.extend(left_over.into_iter().chain(new.clone()));
+        }
+        new
     }
 
     /// A block that holds `bytes`, for good.
@@ -115,12 +151,15 @@ impl Block {
         let len = self.len;
         // SAFETY: the space gave this range to this block alone, within the mapping, and `&mut self` lets nobody else at it here.
         // Workers read it only once it is published, and then only what `RunWriter` does not write again.
-        unsafe { std::slice::from_raw_parts_mut(self.input.map.base().add(self.at).as_ptr(), len) }
+        unsafe { slice::from_raw_parts_mut(self.input.map.base().add(self.at).as_ptr(), len) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
+        if self.input.creator != std::process::id() {
+            return;
+        }
         let cold = self.input.space().give_back(self.at, self.len);
         for (at, len) in cold {
             self.input.map.release(at, len);
@@ -192,13 +231,15 @@ pub(crate) struct RunWriter {
     block: Arc<Block>,
     /// Most items.
     capacity: usize,
-    /// `None` when all items have one size.
-    ends: Option<Vec<u32>>,
+    /// Whether items differ in size, and so have a table.
+    table: bool,
     /// Where in the block the items begin.
     data_at: usize,
     /// Bytes of items that have been written.
     written: usize,
     count: usize,
+    /// The same, for the supervisor.
+    tally: Arc<AtomicU32>,
 }
 
 impl RunWriter {
@@ -211,9 +252,8 @@ impl RunWriter {
         table: bool,
     ) -> Result<Self, Error> {
         let data_at = if table { align_up(capacity * 4) } else { 0 };
-        let block = input.block(bytes.saturating_add(data_at))?;
-        let ends = table.then(Vec::new);
-        Ok(Self { block: Arc::new(block), capacity, ends, data_at, written: 0, count: 0 })
+        let block = Arc::new(input.block(bytes.saturating_add(data_at))?);
+        Ok(Self { block, capacity, table, data_at, written: 0, count: 0, tally: Arc::default() })
     }
 
     /// What keeps the block in use.
@@ -221,10 +261,16 @@ impl RunWriter {
         Arc::clone(&self.block)
     }
 
+    /// How many items are written, also while `write` is under way.
+    pub(crate) fn tally(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.tally)
+    }
+
     /// Place of the table, place of the items, and the length of what may hold items.
     pub(crate) fn places(&self) -> (u64, u64, u64) {
         let data_at = self.block.at() + self.data_at as u64;
-        let only = self.ends.as_ref().is_some_and(|ends| ends.first() == Some(&TO_THE_END));
+        // Such an item ends with its data.
+        let only = self.count == 1 && self.end(0) == Some(TO_THE_END);
         let len = if only { self.written } else { self.block.len - self.data_at };
         (self.block.at(), data_at, len as u64)
     }
@@ -248,41 +294,45 @@ impl RunWriter {
         self.capacity - self.count
     }
 
+    fn at(&self, offset: usize) -> *mut u8 {
+        debug_assert!(offset <= self.block.len);
+        // SAFETY: a block lies within the mapping, and `offset` within the block or at its end.
+        unsafe { self.block.input.map.base().add(self.block.at + offset).as_ptr() }
+    }
+
+    /// Where an item ends, by the table.
+    fn end(&self, item: usize) -> Option<u32> {
+        // SAFETY: the table has `capacity` entries at the beginning of the block, which is page-aligned, and those below `count` are
+        // written. Only this writer writes there.
+        (self.table && item < self.count).then(|| unsafe { self.at(item * 4).cast::<u32>().read() })
+    }
+
     /// Writes items by `fill`.
     pub(crate) fn write<T>(&mut self, fill: impl FnOnce(&mut ItemWriter<'_>) -> T) -> T {
-        let base = if self.ends.is_some() { align_up(self.written) } else { self.written };
+        let base = if self.table { align_up(self.written) } else { self.written };
         let from = (self.data_at + base).min(self.block.len);
-        let len = self.block.len - from;
         // SAFETY: the range lies within the block, which belongs to this writer alone: `block()` gives out what keeps it, not its
         // bytes. It lies behind every item that has been written, so no reader of a published item looks at it.
-        let room = unsafe {
-            std::slice::from_raw_parts_mut(
-                self.block.input.map.base().add(self.block.at + from).as_ptr(),
-                len,
-            )
-        };
-        let mut writer = ItemWriter::new(room, self.ends.as_mut(), base);
+        let room = unsafe { slice::from_raw_parts_mut(self.at(from), self.block.len - from) };
+        let ends = self.table.then(|| {
+            // SAFETY: these entries of the table are behind those of every item that has been written, and before the items.
+            unsafe {
+                slice::from_raw_parts_mut(
+                    self.at(self.count * 4).cast::<u32>(),
+                    self.capacity - self.count,
+                )
+            }
+        });
+        let tally = Arc::clone(&self.tally);
+        let mut writer =
+            ItemWriter::new(room, ends, base, Tally { before: self.count as u32, word: &tally });
         let result = fill(&mut writer);
         let (count, len) = (writer.count(), writer.len());
         if count > 0 {
             self.written = base + len;
-            let before = self.count;
             self.count += count;
-            self.write_table(before);
         }
         result
-    }
-
-    /// Puts the ends of the items from `before` on into the table.
-    fn write_table(&mut self, before: usize) {
-        let Some(ends) = &self.ends else { return };
-        let new: &[u8] = bytemuck::cast_slice(&ends[before..]);
-        assert!(before * 4 + new.len() <= self.data_at, "the table has room for every item");
-        // SAFETY: the table lies at the beginning of the block, and these entries behind every entry of a published item.
-        unsafe {
-            let table = self.block.input.map.base().add(self.block.at + before * 4);
-            std::ptr::copy_nonoverlapping(new.as_ptr(), table.as_ptr(), new.len());
-        }
     }
 
     /// Takes the items from `first` on out again, and puts them at the beginning of a new writer with more room.
@@ -296,29 +346,25 @@ impl RunWriter {
         bytes: usize,
         capacity: usize,
     ) -> Result<Self, Error> {
-        let mut next = Self::new(&self.block.input, bytes, capacity, self.ends.is_some())?;
-        let from = match (stride, &self.ends) {
-            (Some(stride), _) => first * stride,
-            (None, Some(ends)) => {
-                first.checked_sub(1).map_or(0, |before| align_up(ends[before] as usize))
-            }
-            (None, None) => 0,
+        let mut next = Self::new(&self.block.input, bytes, capacity, self.table)?;
+        let from = match stride {
+            Some(stride) => first * stride,
+            None => first
+                .checked_sub(1)
+                .and_then(|before| self.end(before))
+                .map_or(0, |end| align_up(end as usize)),
         };
-        let len = self.written - from;
-        // SAFETY: both ranges lie within their blocks, which are two: the first was written by this writer, the second is new.
+        let (len, count) = (self.written - from, self.count - first);
+        // SAFETY: both ranges lie within their blocks, which are two: the first was written by this writer, the second is new and
+        // has more room. So have the tables.
         unsafe {
-            let base = self.block.input.map.base();
-            let (old, new) = (
-                base.add(self.block.at + self.data_at + from),
-                base.add(next.block.at + next.data_at),
-            );
-            std::ptr::copy_nonoverlapping(old.as_ptr(), new.as_ptr(), len);
+            std::ptr::copy_nonoverlapping(self.at(self.data_at + from), next.at(next.data_at), len);
+            for item in 0..if self.table { count } else { 0 } {
+                let end = self.at((first + item) * 4).cast::<u32>().read();
+                next.at(item * 4).cast::<u32>().write(end - from as u32);
+            }
         }
-        if let (Some(ends), Some(next_ends)) = (&mut self.ends, &mut next.ends) {
-            next_ends.extend(ends.drain(first..).map(|end| end - from as u32));
-        }
-        (next.written, next.count) = (len, self.count - first);
-        next.write_table(0);
+        (next.written, next.count) = (len, count);
         (self.count, self.written) = (first, from);
         Ok(next)
     }

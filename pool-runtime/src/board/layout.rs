@@ -6,7 +6,7 @@
 //! while it runs it counts what is finished: when it dies, at whatever instruction, its cell and the run's words say which
 //! item it was running, which were finished, and which were never begun.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use super::atomic::{AtomicU32, AtomicU64};
 
 /// Runs that are in use at one time. Each costs one line pair; a caller that finds none free waits for one.
 pub(crate) const RUNS: usize = 1024;
@@ -49,7 +49,7 @@ pub(crate) struct Head {
     pub(crate) listeners: AtomicU32,
     /// Sleeping threads of the parent wait for this to change.
     pub(crate) bell: AtomicU32,
-    /// Items that have been posted, by all workers, ever. A hint: the items of a worker that died may be missing.
+    /// Items that have been posted while somebody slept. A hint: the items of a worker that died may be missing.
     pub(crate) done: AtomicU64,
     /// Sleeping threads of the parent want to be woken when `done` gets here, and not for every post.
     pub(crate) target: AtomicU64,
@@ -107,8 +107,9 @@ pub(crate) struct Cell {
     pub(crate) note: AtomicU32,
     /// Not 0: it waits for `taken` to rise.
     pub(crate) wants_room: AtomicU32,
-    /// Which of the head's counters count it: bit 0 `sleepers`, bit 1 `spinners`. Set after and cleared before the counter, so that
-    /// what a dead worker leaves behind is at most one too many, which costs a wake-up in vain; one too few would lose one.
+    /// Which of the head's counters counts it: `SLEEPING` or `SPINNING`. What a dead worker leaves behind in a counter costs at
+    /// most a wake-up in vain. So the first is set after and cleared before its counter, which then is at most one too high; and the
+    /// second before and after its own, which then is at most one too low.
     pub(crate) counted: AtomicU32,
     pub(crate) _pad: [AtomicU64; 7],
     /// How many of its results the parent has taken. Only the parent writes it; the low half is also what the worker sleeps on.

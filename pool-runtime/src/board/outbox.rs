@@ -56,8 +56,8 @@ pub(crate) struct Place<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Spot {
-    /// In the ring, from one count to another.
-    Ring { from: u64, to: u64 },
+    /// In the ring, from this count on.
+    Ring { from: u64 },
     /// An extent, by offset and size.
     Extent { at: usize, len: usize },
 }
@@ -68,7 +68,7 @@ impl Writer {
             map,
             at: 0,
             live: VecDeque::new(),
-            given: Spot::Ring { from: 0, to: 0 },
+            given: Spot::Ring { from: 0 },
             extents: Extents::new(),
             posted: 0,
         }
@@ -103,7 +103,7 @@ impl Writer {
         loop {
             self.forget_taken(place.cell);
             let oldest = self.live.iter().find_map(|(_, spot)| match spot {
-                Spot::Ring { from, .. } => Some(*from),
+                Spot::Ring { from } => Some(*from),
                 Spot::Extent { .. } => None,
             });
             let to_end = RING - (self.at % RING as u64) as usize;
@@ -114,7 +114,7 @@ impl Writer {
             let used = oldest.map_or(0, |oldest| (self.at - oldest) as usize);
             let free = RING.saturating_sub(used).min(RING - (self.at % RING as u64) as usize);
             if free >= need {
-                self.given = Spot::Ring { from: self.at, to: self.at + free as u64 };
+                self.given = Spot::Ring { from: self.at };
                 return (RESULTS_AT + (self.at % RING as u64) as usize, free);
             }
             self.wait(place);
@@ -178,10 +178,10 @@ impl Writer {
             self.wait(place);
         }
         let at = match self.given {
-            Spot::Ring { from, .. } => {
+            Spot::Ring { from } => {
                 let to = from + align_up(len) as u64;
                 self.at = to;
-                self.live.push_back((self.posted, Spot::Ring { from, to }));
+                self.live.push_back((self.posted, Spot::Ring { from }));
                 RESULTS_AT + (from % RING as u64) as usize
             }
             Spot::Extent { at, .. } => {
@@ -189,7 +189,7 @@ impl Writer {
                 EXTENTS_AT + at
             }
         };
-        self.given = Spot::Ring { from: self.at, to: self.at };
+        self.given = Spot::Ring { from: self.at };
         self.posted += 1;
         let outbox = self.outbox();
         let post = &outbox.posts[(self.posted - 1) as usize % POSTS];
@@ -278,6 +278,8 @@ fn round_up(need: usize) -> Option<usize> {
 pub(crate) struct Reader {
     map: Map,
     taken: u64,
+    /// The worker has posted what cannot be: nothing more is read.
+    distrusted: bool,
 }
 
 /// What a post says. Nothing in it has been checked.
@@ -292,13 +294,24 @@ pub(crate) struct Posted {
 
 impl Reader {
     pub(crate) fn new(map: Map) -> Self {
-        Self { map, taken: 0 }
+        Self { map, taken: 0, distrusted: false }
+    }
+
+    /// Whether all that was posted could be; a count that no worker can reach is not one that is read up to.
+    pub(crate) fn is_sane(&self) -> bool {
+        let posted = super::outbox(&self.map).posted.load(Relaxed);
+        !self.distrusted && posted.wrapping_sub(self.taken) <= POSTS as u64
+    }
+
+    /// Reads nothing more.
+    pub(crate) fn distrust(&mut self) {
+        self.distrusted = true;
     }
 
     /// Whether there is a post that was not taken.
     #[inline]
     pub(crate) fn has_post(&self) -> bool {
-        super::outbox(&self.map).posted.load(Relaxed) != self.taken
+        !self.distrusted && super::outbox(&self.map).posted.load(Relaxed) != self.taken
     }
 
     /// The oldest post that was not taken.

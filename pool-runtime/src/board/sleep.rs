@@ -4,9 +4,9 @@
 //! misses the announcement: one of the two comes first in the total order of sequentially consistent fences.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU32, fence};
 use std::time::{Duration, Instant};
 
+use super::atomic::{AtomicU32, fence};
 use super::layout::{Cell, Control, Head};
 use crate::sys::futex;
 
@@ -35,19 +35,41 @@ impl Head {
     #[inline]
     pub(crate) fn published(&self, count: u32) {
         fence(SeqCst);
-        let wanted = count.saturating_sub(self.spinners.load(Relaxed));
+        let wanted = count.saturating_sub(self.spinning());
         if wanted > 0 && self.sleepers.load(Relaxed) > 0 {
             self.worker_bed().ring(wanted);
         }
     }
 
-    /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed.
+    /// A worker looks for work without sleeping; gives how many do.
+    pub(crate) fn start_spinning(&self) -> u32 {
+        self.spinners.fetch_add(1, Relaxed);
+        self.spinning()
+    }
+
+    /// A worker does so no longer. What it looks at from now on it must look at once more before it sleeps.
+    pub(crate) fn stop_spinning(&self) {
+        self.spinners.fetch_sub(1, Relaxed);
+    }
+
+    /// What dead workers have left behind in the count is below 0.
+    fn spinning(&self) -> u32 {
+        self.spinners.load(Relaxed).cast_signed().max(0).cast_unsigned()
+    }
+
+    /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed. While
+    /// nobody sleeps nothing is counted: the count is a line that all workers write to.
     #[inline]
     pub(crate) fn posted(&self, count: u64, failed: bool) {
-        let done = self.done.fetch_add(count, Relaxed) + count;
         fence(SeqCst);
-        if self.listeners.load(Relaxed) > 0 && (failed || done >= self.target.load(Relaxed)) {
-            self.parent_bed().ring(u32::MAX);
+        if self.listeners.load(Relaxed) > 0 {
+            let done = self.done.fetch_add(count, Relaxed) + count;
+            if failed || done >= self.target.load(Relaxed) {
+                // All wake, and set it again if they sleep again. Who sets it between here and the ring has seen the bell before that,
+                // and does not sleep.
+                self.target.store(u64::MAX, Relaxed);
+                self.parent_bed().ring(u32::MAX);
+            }
         }
     }
 
@@ -63,8 +85,7 @@ impl Head {
             },
             || (),
         );
-        // Whoever else sleeps was woken too, and sets its own again.
-        self.target.store(u64::MAX, Relaxed);
+        // The target stays: it may by now be another sleeper's. Too low a one costs a wake-up in vain.
     }
 }
 

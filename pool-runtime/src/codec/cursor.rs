@@ -30,21 +30,37 @@ pub struct Out<'a> {
 
 impl<'a> Out<'a> {
     /// A cursor at the beginning of `room`, which must lie at a multiple of [`ALIGN`] for aligned values to be of use.
+    #[inline]
     pub fn new(room: &'a mut [u8]) -> Self {
         Self { room, at: 0 }
     }
 
     /// How many bytes have been written.
+    #[inline]
     pub fn position(&self) -> usize {
         self.at
     }
 
     /// Goes back to `position`, to forget what was written since.
+    #[inline]
     pub(crate) fn rewind(&mut self, position: usize) {
         self.at = position.min(self.at);
     }
 
+    /// A cursor over what is left. What it writes counts when [`advance`](Self::advance) says so, and not when its user panics.
+    #[inline]
+    pub(crate) fn rest(&mut self) -> Out<'_> {
+        Out::new(&mut self.room[self.at..])
+    }
+
+    /// Counts `len` bytes that were written by way of [`rest`](Self::rest).
+    #[inline]
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.at = self.room.len().min(self.at + len);
+    }
+
     /// How many bytes still fit.
+    #[inline]
     pub fn left(&self) -> usize {
         self.room.len() - self.at
     }
@@ -85,6 +101,7 @@ impl<'a> Out<'a> {
     }
 
     /// What has been written.
+    #[inline]
     pub fn written(&self) -> &[u8] {
         &self.room[..self.at]
     }
@@ -105,11 +122,13 @@ pub struct In<'a> {
 
 impl<'a> In<'a> {
     /// A cursor at the beginning of `bytes`.
+    #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
     /// How many bytes are left.
+    #[inline]
     pub fn left(&self) -> usize {
         self.bytes.len() - self.at
     }
@@ -159,6 +178,7 @@ impl<'a> In<'a> {
     }
 
     /// Whether everything has been read.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.left() == 0
     }

@@ -5,11 +5,14 @@
 
 mod cursor;
 mod decoder;
+mod descriptor;
 mod json;
 mod level;
 pub(crate) mod message;
 mod plain;
 pub(crate) mod slice;
+#[cfg(test)]
+mod tests;
 mod values;
 
 pub(crate) use cursor::align_up;
@@ -18,5 +21,5 @@ pub use json::Json;
 pub use level::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
 pub use slice::SliceCodec;
 
-pub(crate) use level::{CHECKED, NONE, POD, SERDE, VEC};
+pub(crate) use level::{CHECKED, DESCRIPTOR, NONE, POD, SERDE, VEC};
 pub(crate) use plain::zeroed;

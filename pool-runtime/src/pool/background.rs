@@ -1,15 +1,17 @@
 //! Jobs that go on without their caller. A job over an input has a thread of its own, for its input may wait; calls of one
 //! item, whose arguments are encoded already, share one.
 
+use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::{Engine, Inner, Running, Turn, callbacks};
+use super::{Engine, Inner, Running, Turn};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Finish, JobSpec, Sink, Source};
+use crate::job::{Finish, JobSpec, Source};
+use crate::unwind;
 
 /// What the engine knows of its background jobs.
 #[derive(Debug, Default)]
@@ -19,9 +21,16 @@ pub(crate) struct Background {
     arrivals: AtomicU64,
     /// Jobs that have not been finished, of either kind.
     pub(crate) unfinished: AtomicU64,
-    /// Those among them whose last part waits for the others.
-    pub(crate) waiting: AtomicU64,
+    /// Callbacks of such jobs that wait for all others.
+    joining: AtomicU64,
 }
+
+thread_local! {
+    /// Whose job this thread finishes, calling its callback.
+    static FINISHING: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
+}
+
+type Ending = (Box<dyn Finish>, Result<(), Error>);
 
 /// A call of one item.
 struct Single {
@@ -49,6 +58,9 @@ impl JobHandle {
     /// Ends the job: its items that have not ended become `Cancelled`, also those that run.
     pub(crate) fn cancel(&self) {
         let (Some(engine), Some((slot, id))) = (self.engine.upgrade(), self.ticket) else { return };
+        if !engine.is_ours() {
+            return;
+        }
         engine.desk().doom_job(
             &engine.control,
             slot,
@@ -69,34 +81,37 @@ impl Inner {
         self: &Arc<Self>,
         spec: JobSpec,
         source: Box<dyn Source + Send>,
-        sink: Box<dyn Finish>,
+        mut sink: Box<dyn Finish>,
     ) -> Result<JobHandle, Error> {
         let running = Running::start(self, spec)?;
         let ticket = running.ticket();
         let Some(engine) = &self.engine else {
-            run_to_end(running, source, sink);
+            let result = run_to_end(running, source, &mut *sink);
+            sink.finish(result);
             return Ok(JobHandle { engine: Weak::new(), ticket });
         };
         let handle = JobHandle { engine: Arc::downgrade(engine), ticket };
         engine.background.unfinished.fetch_add(1, Ordering::AcqRel);
-        if source.size_hint() == (1, Some(1)) {
-            engine.submit_single(Single { running, source, sink, fed: false })?;
+        let submitted = if source.size_hint() == (1, Some(1)) {
+            engine.submit_single(Single { running, source, sink, fed: false })
         } else {
-            let engine = Arc::clone(engine);
-            let body = move || engine.carry(|| run_to_end(running, source, sink));
-            let thread = std::thread::Builder::new().name("pool-job".to_owned()).spawn(body);
-            thread.map_err(|error| {
-                Error::new(ErrorKind::Spawn, format!("starting a thread for the job: {error}"))
-            })?;
+            engine.submit_many(running, source, sink)
+        };
+        if submitted.is_err() {
+            engine.one_finished();
         }
-        Ok(handle)
+        submitted.map(|()| handle)
     }
 }
 
-fn run_to_end(mut running: Running, mut source: Box<dyn Source + Send>, mut sink: Box<dyn Finish>) {
-    let result = crate::unwind::catch(|| {
+fn run_to_end(
+    mut running: Running,
+    mut source: Box<dyn Source + Send>,
+    sink: &mut dyn Finish,
+) -> Result<(), Error> {
+    let result = unwind::catch(|| {
         loop {
-            match running.turn(&mut *source, &mut *sink, u64::MAX) {
+            match running.turn(&mut *source, sink, u64::MAX) {
                 Ok(Turn::Again) if !sink.is_settled() => {}
                 Ok(_) => return Ok(()),
                 Err(error) => return Err(error),
@@ -104,14 +119,60 @@ fn run_to_end(mut running: Running, mut source: Box<dyn Source + Send>, mut sink
         }
     });
     running.abandon();
-    sink.finish(result.unwrap_or_else(|panic| Err(Error::panicked(panic))));
+    // What is left of the input is the user's, and so is its end.
+    let dropped = unwind::catch(|| drop(source));
+    result
+        .and_then(|result| dropped.map(|()| result))
+        .unwrap_or_else(|panic| Err(Error::panicked(panic)))
 }
 
 impl Engine {
-    pub(super) fn one_finished(&self) {
+    fn submit_many(
+        self: &Arc<Self>,
+        running: Running,
+        source: Box<dyn Source + Send>,
+        mut sink: Box<dyn Finish>,
+    ) -> Result<(), Error> {
+        let engine = Arc::clone(self);
+        let body = move || {
+            let result = run_to_end(running, source, &mut *sink);
+            engine.finish(sink, result);
+        };
+        let thread = std::thread::Builder::new().name("pool-job".to_owned()).spawn(body);
+        thread.map(drop).map_err(|error| {
+            Error::new(ErrorKind::Spawn, format!("starting a thread for the job: {error}"))
+        })
+    }
+
+    /// Makes the result of a job known. The callback is the user's, and so are a waker and the drop of a result that nobody wants:
+    /// if one of them panics, the job has ended all the same.
+    fn finish(&self, sink: Box<dyn Finish>, result: Result<(), Error>) {
+        let outer = FINISHING.replace(self);
+        if let Err(panic) = unwind::catch(|| sink.finish(result)) {
+            eprintln!("the end of a job of a pool panicked: {}", Error::panicked(panic));
+        }
+        FINISHING.set(outer);
+        self.one_finished();
+    }
+
+    fn one_finished(&self) {
         self.background.unfinished.fetch_sub(1, Ordering::AcqRel);
         drop(self.desk());
         self.changed.notify_all();
+    }
+
+    /// Calls `wait` with what says whether every background job has been finished, but for those whose callbacks wait for that
+    /// themselves, as this thread's perhaps does.
+    pub(crate) fn while_joining<R>(&self, wait: impl FnOnce(&dyn Fn() -> bool) -> R) -> R {
+        let background = &self.background;
+        let own = u64::from(std::ptr::eq(FINISHING.get(), self));
+        background.joining.fetch_add(own, Ordering::AcqRel);
+        let result = wait(&|| {
+            let others = background.joining.load(Ordering::Acquire);
+            background.unfinished.load(Ordering::Acquire) <= others
+        });
+        background.joining.fetch_sub(own, Ordering::AcqRel);
+        result
     }
 
     fn submit_single(self: &Arc<Self>, mut single: Single) -> Result<(), Error> {
@@ -134,15 +195,30 @@ impl Engine {
         Ok(())
     }
 
+    /// Ends a call. If that calls a callback, on a thread of its own: the callback may wait for other calls, which this thread
+    /// serves.
     fn settle(self: &Arc<Self>, single: Single, result: Result<(), Error>) {
-        let Single { running, sink, .. } = single;
+        let Single { running, source, sink, .. } = single;
         running.abandon();
-        if sink.calls_back() {
-            let engine = Arc::clone(self);
-            callbacks::run(move || engine.carry(|| sink.finish(result)));
-        } else {
-            sink.finish(result);
-            self.one_finished();
+        let dropped = unwind::catch(|| drop(source));
+        let result = dropped.map_err(Error::panicked).and(result);
+        if !sink.calls_back() {
+            return self.finish(sink, result);
+        }
+        let ending = Arc::new(Mutex::new(Some((sink, result))));
+        let (engine, shared) = (Arc::clone(self), Arc::clone(&ending));
+        let thread = std::thread::Builder::new()
+            .name("pool-callback".to_owned())
+            .spawn(move || engine.finish_once(&shared));
+        if thread.is_err() {
+            self.finish_once(&ending);
+        }
+    }
+
+    fn finish_once(&self, ending: &Mutex<Option<Ending>>) {
+        let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((sink, result)) = ending {
+            self.finish(sink, result);
         }
     }
 
@@ -158,8 +234,7 @@ impl Engine {
         std::thread::Builder::new()
             .name("pool-background".to_owned())
             .spawn(move || {
-                let (singles, fresh, unfed) = Default::default();
-                Shared { engine, receiver, singles, fresh, unfed }.serve()
+                Shared { engine, receiver, singles: HashMap::new(), unfed: VecDeque::new() }.serve()
             })
             .map_err(|error| {
                 Error::new(ErrorKind::Spawn, format!("starting the pool's thread: {error}"))
@@ -173,7 +248,8 @@ impl Single {
     /// Does what there is to do; gives the end, if this is it.
     fn poll(&mut self) -> Option<Result<(), Error>> {
         loop {
-            match self.running.poll(&mut *self.source, &mut *self.sink) {
+            let turn = unwind::catch(|| self.running.poll(&mut *self.source, &mut *self.sink));
+            match turn.unwrap_or_else(|panic| Err(Error::panicked(panic))) {
                 Ok(Some(Turn::Again)) if !self.sink.is_settled() => self.fed = true,
                 Ok(Some(_)) => return Some(Ok(())),
                 Ok(None) => return None,
@@ -183,14 +259,15 @@ impl Single {
     }
 }
 
+/// The longest sleep of the shared thread while calls are out.
+const SLEEP: Duration = Duration::from_millis(100);
+
 /// The thread that all calls of one item share.
 struct Shared {
     engine: Weak<Engine>,
     receiver: Receiver<Single>,
     /// By slot and id.
     singles: HashMap<(usize, u64), Single>,
-    /// Those that have just come. What became of them meanwhile was told to nobody.
-    fresh: Vec<(usize, u64)>,
     /// Those whose item is not on the board yet, oldest first.
     unfed: VecDeque<(usize, u64)>,
 }
@@ -199,8 +276,8 @@ impl Shared {
     fn serve(&mut self) {
         // With nothing to do it sleeps for good, and holds nothing; it wakes when a call comes, and ends with the engine.
         while let Some(single) = self.next_call() {
-            self.accept(single);
             let Some(engine) = self.engine.upgrade() else { return };
+            self.accept(&engine, single);
             while !self.singles.is_empty() {
                 self.round(&engine);
             }
@@ -211,34 +288,34 @@ impl Shared {
         self.receiver.recv().ok()
     }
 
-    fn accept(&mut self, single: Single) {
+    /// Takes a call, and looks at it at once: what came for it before it came here was noticed while nobody knew it.
+    fn accept(&mut self, engine: &Arc<Engine>, single: Single) {
         let Some(ticket) = single.running.ticket() else { return };
-        if single.fed {
-            self.fresh.push(ticket);
-        } else {
+        if !single.fed {
             self.unfed.push_back(ticket);
         }
         self.singles.insert(ticket, single);
+        self.poll(engine, ticket);
     }
 
     fn round(&mut self, engine: &Arc<Engine>) {
         let arrivals = engine.background.arrivals.load(Ordering::Acquire);
         while let Ok(single) = self.receiver.try_recv() {
-            self.accept(single);
+            self.accept(engine, single);
         }
         let (noticed, broken) = engine.notices();
         let noticed = if broken { self.singles.keys().copied().collect() } else { noticed };
-        let fresh = std::mem::take(&mut self.fresh);
-        let moved = !noticed.is_empty() || !fresh.is_empty();
-        for ticket in fresh.into_iter().chain(noticed) {
+        let moved = !noticed.is_empty();
+        for ticket in noticed {
             self.poll(engine, ticket);
         }
         let fed = self.feed(engine);
         if !moved && !fed {
             let ready = || {
-                engine.background.arrivals.load(Ordering::Acquire) != arrivals || engine.has_posts()
+                engine.background.arrivals.load(Ordering::Acquire) != arrivals
+                    || engine.has_notices()
             };
-            engine.control.head.await_posts(1, Duration::from_millis(100), ready);
+            engine.await_posts(1, SLEEP, ready);
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::background::Background;
 use super::desk::Desk;
+use super::feeding::Feeding;
 use super::seat::Seat;
 use super::{Engine, Inner, Pool};
 use crate::board::ControlMap;
@@ -15,6 +16,7 @@ use crate::board::input::Input;
 use crate::board::layout::WORKERS;
 use crate::context;
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::message::EncodedCall;
 use crate::supervisor::{self, Ward};
 use crate::sys::{memory, oom};
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) nice: Option<i32>,
     pub(crate) cpus: Option<Vec<usize>>,
     pub(crate) executable: Option<PathBuf>,
+    /// What the initializer and the finalizer name.
+    pub(crate) baggage: Vec<Baggage>,
     /// An eighth of the machine's memory, in bytes.
     pub(crate) memory_eighth: usize,
 }
@@ -151,7 +155,10 @@ impl Builder {
     /// Keeps the first failure for `build`.
     fn encoded<R>(&mut self, call: &Call<R>) -> Option<EncodedCall> {
         match EncodedCall::of(call) {
-            Ok(call) => Some(call),
+            Ok(encoded) => {
+                self.config.baggage.push(call.baggage());
+                Some(encoded)
+            }
             Err(error) => {
                 self.error.get_or_insert(error);
                 None
@@ -177,12 +184,12 @@ impl Builder {
                 crate::worker::run_call(call)
                     .map_err(|error| error.with_kind(ErrorKind::Initializer))?;
             }
-            return Ok(Pool::from_inner(Inner { engine: None, jobs: AtomicU64::new(1) }));
+            return Ok(Pool::from_inner(Inner { engine: None }));
         }
         config.memory_eighth = memory::total() / 8;
         oom::remember();
         let engine = Engine::launch(config)?;
-        Ok(Pool::from_inner(Inner { engine: Some(engine), jobs: AtomicU64::new(1) }))
+        Ok(Pool::from_inner(Inner { engine: Some(engine) }))
     }
 }
 
@@ -221,6 +228,7 @@ impl Engine {
             desk: Mutex::new(desk),
             changed: Condvar::new(),
             background: Background::default(),
+            feeding: Feeding::default(),
             ward: OnceLock::new(),
             jobs: AtomicU64::new(1),
         });

@@ -3,14 +3,18 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
+use super::errands::Received;
 use super::seat::Seat;
 use crate::board::claim::CLOSED;
-use crate::board::input::Block;
+use crate::board::input::{Block, RunWriter};
 use crate::board::layout::{Control, QUEUE, RUNS, TABLE, Tag};
+use crate::board::remains::{self, Holder};
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::registry::TaskDef;
 
 /// Everything that changes, under one lock. No code of the user's runs while it is held.
@@ -28,12 +32,21 @@ pub(crate) struct Desk {
     pub(crate) stage: Stage,
     /// Background jobs that have got something.
     pub(crate) noticed: Vec<(usize, u64)>,
+    /// Items whose outcome is known, of all jobs ever.
+    pub(crate) finished: u64,
     /// The pool cannot go on, and why.
     pub(crate) broken: Option<Error>,
-    /// Workers that ended before they were ready, since the last that got so far.
-    pub(crate) false_starts: u32,
+    /// Chunks that nobody may have.
+    suspects: Vec<Suspect>,
     /// The supervisor looks after limits by itself, soon and again.
     pub(crate) watched: bool,
+}
+
+/// A chunk that a worker was about to take when it died: it may have got it or not.
+#[derive(Clone, Copy, Debug)]
+struct Suspect {
+    run: Tag,
+    items: (u32, u32),
 }
 
 /// Whether there may be new work.
@@ -71,6 +84,10 @@ pub(crate) struct Job {
     /// Outcomes that its caller has not had.
     pub(crate) mailbox: VecDeque<Event>,
     pub(crate) interest: Interest,
+    /// What its bound arguments take along.
+    pub(crate) baggage: Baggage,
+    /// What its results take along, as workers have sent it.
+    pub(crate) received: Received,
     /// What its items that have not ended fail with: it was cancelled, or its pool was.
     pub(crate) doomed: Option<Error>,
     /// How often an item has been tried again.
@@ -125,8 +142,8 @@ pub(crate) struct RunState {
     bits: Vec<u64>,
     pub(crate) places: (u64, u64, u64),
     block: Arc<Block>,
-    /// A worker died that may or may not have taken a chunk of it.
-    pub(crate) suspect: bool,
+    /// How many items its writer has written by now, published or not.
+    tally: Option<Arc<AtomicU32>>,
 }
 
 /// Items to be taken again.
@@ -147,21 +164,22 @@ impl RunState {
 
     /// Notes the outcome of some items; `false`, and nothing noted, when one of them is known already or was never written.
     fn note(&mut self, from: u32, to: u32) -> bool {
-        if from < self.first
-            || from >= to
-            || to > self.written
-            || (from..to).any(|item| self.has(item))
-        {
+        if from < self.first || from >= to || to > self.written {
             return false;
         }
         let (from, to) = ((from - self.first) as usize, (to - self.first) as usize);
-        self.bits.resize(self.bits.len().max(to.div_ceil(64)), 0);
-        for word in from / 64..to.div_ceil(64) {
-            let low = from.saturating_sub(word * 64);
-            let high = (to - word * 64).min(64);
-            let upto = if high == 64 { u64::MAX } else { (1 << high) - 1 };
-            self.bits[word] |= upto & !((1_u64 << low) - 1);
+        let words = from / 64..to.div_ceil(64);
+        if self.bits.len() < words.end {
+            self.bits.resize(words.end, 0);
         }
+        let bits = |word: usize| {
+            let (low, high) = (from.saturating_sub(word * 64), (to - word * 64).min(64));
+            (u64::MAX >> (64 - high)) & (u64::MAX << low)
+        };
+        if words.clone().any(|word| self.bits[word] & bits(word) != 0) {
+            return false;
+        }
+        words.for_each(|word| self.bits[word] |= bits(word));
         self.accounted += (to - from) as u32;
         true
     }
@@ -192,8 +210,9 @@ impl Desk {
             backlog: VecDeque::new(),
             stage: Stage::Open,
             noticed: Vec::new(),
+            finished: 0,
             broken: None,
-            false_starts: 0,
+            suspects: Vec::new(),
             watched: false,
         }
     }
@@ -246,8 +265,7 @@ impl Desk {
         control: &Control,
         job: usize,
         base: u64,
-        block: Arc<Block>,
-        places: (u64, u64, u64),
+        writer: &RunWriter,
     ) -> Option<Tag> {
         let run = RunState {
             tag: Tag::new(0, 0),
@@ -258,9 +276,9 @@ impl Desk {
             closed: false,
             accounted: 0,
             bits: Vec::new(),
-            places,
-            block,
-            suspect: false,
+            places: writer.places(),
+            block: writer.block(),
+            tally: Some(writer.tally()),
         };
         self.put_up(control, run)
     }
@@ -289,11 +307,23 @@ impl Desk {
         job.input_bytes += state.block.len();
         // Release: whoever sees the run open sees what it says.
         run.next.store(Tag::new(generation, state.first).pack(), Release);
-        let filled = control.head.filled.load(Relaxed);
-        control.queue[filled as usize % QUEUE].store(tag.pack(), Release);
-        control.head.filled.store(filled + 1, Release);
+        self.line_up(control, tag);
         self.runs[number as usize] = Some(state);
         Some(tag)
+    }
+
+    /// Puts a run at the end of the queue. A place comes round again after `QUEUE` others; the run that has it, if it is still in
+    /// use, keeps it, and so moves to the end as well. At most half of the places belong to runs in use, so this ends.
+    fn line_up(&self, control: &Control, tag: Tag) {
+        let mut at = control.head.filled.load(Relaxed);
+        let place = |at: u64| &control.queue[at as usize % QUEUE];
+        while at >= QUEUE as u64 && self.run(Tag::unpack(place(at).load(Relaxed))).is_some() {
+            at += 1;
+        }
+        place(at).store(tag.pack(), Release);
+        control.head.filled.store(at + 1, Release);
+        // Whatever lies further back has the same places as what lies within.
+        control.head.first.fetch_max((at + 1).saturating_sub(QUEUE as u64), AcqRel);
     }
 
     /// Makes the first `written` items takeable; `closed` when there will be no more.
@@ -306,6 +336,8 @@ impl Desk {
         data_len: u64,
     ) {
         let Some(state) = self.run_mut(tag) else { return };
+        // The supervisor may have been faster.
+        let written = written.max(state.written);
         let (new, slot) = (u64::from(written - state.written), state.job);
         (state.written, state.closed) = (written, closed);
         state.places.2 = data_len;
@@ -323,6 +355,30 @@ impl Desk {
         self.finish_run(tag);
     }
 
+    /// Publishes what has been written and not published, for callers whose input keeps them waiting. Gives how many items.
+    pub(crate) fn publish_written(&mut self, control: &Control) -> u32 {
+        let mut new = 0;
+        let open: Vec<_> = self
+            .runs
+            .iter()
+            .flatten()
+            .filter(|run| !run.closed)
+            .map(|run| (run.tag, run.job))
+            .collect();
+        for (tag, slot) in open {
+            let chunk = self.jobs[slot].as_ref().map_or(1, |job| job.chunk.max(1));
+            let Some(run) = self.run(tag) else { continue };
+            let Some(tally) = &run.tally else { continue };
+            let ready = tally.load(Acquire) / chunk * chunk;
+            if ready > run.written {
+                new += ready - run.written;
+                let len = run.places.2;
+                self.publish(control, tag, ready, false, len);
+            }
+        }
+        new
+    }
+
     /// Notes the outcome of items `from..to` of a run, and gives the job's slot and the index of the first of them; `None`
     /// when that cannot be their outcome.
     pub(crate) fn account(&mut self, tag: Tag, from: u32, to: u32) -> Option<(usize, u64)> {
@@ -331,10 +387,14 @@ impl Desk {
             return None;
         }
         let (slot, first) = (run.job, run.base + u64::from(from));
+        let done = run.closed && run.accounted == run.written - run.first;
+        self.finished += u64::from(to - from);
         if let Some(job) = self.jobs[slot].as_mut() {
             job.accounted += u64::from(to - from);
         }
-        self.finish_run(tag);
+        if done {
+            self.finish_run(tag);
+        }
         Some((slot, first))
     }
 
@@ -434,30 +494,37 @@ impl Desk {
         self.serve_backlog(control);
     }
 
-    /// Puts up what waits for a free run.
-    pub(crate) fn serve_backlog(&mut self, control: &Control) {
+    /// Puts up what waits for a free run, and says whether that was anything. To be called whenever one may have become free.
+    pub(crate) fn serve_backlog(&mut self, control: &Control) -> bool {
+        let mut served = false;
         while !self.free_runs.is_empty()
             && let Some(again) = self.backlog.pop_front()
         {
-            let Some(job) = self.jobs[again.job].as_mut() else { continue };
-            // `publish` counts its items as fed, which they were.
-            job.fed -= u64::from(again.items.1 - again.items.0);
-            let state = RunState {
-                tag: Tag::new(0, 0),
-                job: again.job,
-                base: again.base,
-                first: again.items.0,
-                written: again.items.0,
-                closed: false,
-                accounted: 0,
-                bits: Vec::new(),
-                places: again.places,
-                block: again.block,
-                suspect: false,
-            };
-            if let Some(tag) = self.put_up(control, state) {
-                self.publish(control, tag, again.items.1, true, again.places.2);
-            }
+            served = true;
+            self.put_up_again(control, again);
+        }
+        served
+    }
+
+    fn put_up_again(&mut self, control: &Control, again: Again) {
+        let Some(job) = self.jobs[again.job].as_mut() else { return };
+        // `publish` counts its items as fed, which they were.
+        job.fed -= u64::from(again.items.1 - again.items.0);
+        let state = RunState {
+            tag: Tag::new(0, 0),
+            job: again.job,
+            base: again.base,
+            first: again.items.0,
+            written: again.items.0,
+            closed: false,
+            accounted: 0,
+            bits: Vec::new(),
+            places: again.places,
+            block: again.block,
+            tally: None,
+        };
+        if let Some(tag) = self.put_up(control, state) {
+            self.publish(control, tag, again.items.1, true, again.places.2);
         }
     }
 
@@ -530,22 +597,50 @@ impl Desk {
         }
     }
 
-    /// Looks for items that were taken by a worker that died before it could say so, and puts them up again.
+    /// Notes that a worker died when it was about to take these items.
+    pub(crate) fn suspect(&mut self, run: Tag, items: (u32, u32)) {
+        self.suspects.push(Suspect { run, items });
+    }
+
+    /// Whether it is not yet known of some chunk who has it.
+    pub(crate) fn has_suspects(&self) -> bool {
+        !self.suspects.is_empty()
+    }
+
+    /// Puts up again what was taken by a worker that died before it could say so.
     pub(crate) fn find_lost(&mut self, control: &Control) {
-        let suspects: Vec<Tag> =
-            self.runs.iter().flatten().filter(|run| run.suspect).map(|run| run.tag).collect();
-        for tag in suspects {
-            let taken = Tag::unpack(control.runs[tag.number as usize].next.load(Acquire)).number;
-            let held: Vec<(u32, u32)> =
-                self.seats.iter().filter_map(|seat| seat.holds(control, tag)).collect();
-            let Some(run) = self.run(tag) else { continue };
-            let mut lost = run.unknown(0, taken);
-            for (from, to) in held {
-                lost = lost.into_iter().flat_map(|range| without(range, from, to)).collect();
+        let suspects = std::mem::take(&mut self.suspects);
+        let seen: Vec<_> =
+            suspects.into_iter().map(|suspect| (suspect, self.holder(control, suspect))).collect();
+        if seen.is_empty() {
+            return;
+        }
+        // First who holds what, then what has come back: whoever was seen past a chunk had posted it before.
+        self.drain(control, None);
+        for (suspect, holder) in seen {
+            match holder {
+                Holder::Another => {}
+                Holder::Undecided => self.suspects.push(suspect),
+                Holder::Nobody => self.take_back(control, suspect),
             }
-            for (from, to) in lost {
-                self.again(control, tag, from, to);
-            }
+        }
+    }
+
+    fn holder(&self, control: &Control, suspect: Suspect) -> Holder {
+        let Suspect { run, items: (first, _) } = suspect;
+        let stances = self.seats.iter().filter_map(|seat| seat.stance(control, run, first));
+        remains::holder(&control.runs[run.number as usize], run, first, stances)
+    }
+
+    /// The chunk was the dead worker's, unless its first item has come back: a chunk that begins there is taken only once.
+    fn take_back(&mut self, control: &Control, suspect: Suspect) {
+        let Some(run) = self.run(suspect.run) else { return };
+        let (first, end) = suspect.items;
+        if run.unknown(first, first.saturating_add(1)).is_empty() {
+            return;
+        }
+        for (from, to) in run.unknown(first, end) {
+            self.again(control, suspect.run, from, to);
         }
     }
 
@@ -561,13 +656,6 @@ impl Desk {
             Stage::Terminated => Err(Error::new(ErrorKind::Closed, "the pool was terminated")),
         }
     }
-}
-
-/// What of a range lies outside of `from..to`.
-fn without(range: (u32, u32), from: u32, to: u32) -> impl Iterator<Item = (u32, u32)> {
-    let below = (range.0, range.1.min(from));
-    let above = (range.0.max(to), range.1);
-    [below, above].into_iter().filter(|(from, to)| from < to)
 }
 
 /// Takes all that is left of a run; gives what that was.

@@ -29,6 +29,9 @@ impl Desk {
             worker.reader.tell(self.seats[index].cell(control));
             self.seats[index].worker = Some(worker);
         }
+        if self.serve_backlog(control) {
+            control.head.worker_bed().wake(u32::MAX);
+        }
     }
 
     /// Whether any worker has posted something that was not taken.
@@ -44,7 +47,9 @@ impl Desk {
         worker: &mut Worker,
         mut direct: Option<&mut Direct<'_>>,
     ) {
-        while let Some(posted) = worker.reader.next() {
+        while worker.reader.is_sane()
+            && let Some(posted) = worker.reader.next()
+        {
             let fine = match worker.reader.payload(posted.at, posted.len) {
                 Some(payload) => {
                     self.take(posted, &payload, worker.child.pid(), direct.as_deref_mut())
@@ -52,10 +57,13 @@ impl Desk {
                 None => false,
             };
             worker.reader.took();
-            if !fine && worker.sentence.is_none() {
-                worker.sentence = Some(Sentence::Nonsense);
-                worker.child.kill();
+            if !fine {
+                worker.reader.distrust();
             }
+        }
+        if !worker.reader.is_sane() && worker.sentence.is_none() {
+            worker.sentence = Some(Sentence::Nonsense);
+            worker.child.kill();
         }
     }
 

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::desk::{Desk, Job, Stage};
+use super::life::FAREWELL;
 use super::seat::{Doing, Sentence};
+use crate::board::claim;
 use crate::board::layout::phase;
 use crate::sys::process::private_memory;
 
@@ -27,10 +29,17 @@ impl Engine {
     pub(crate) fn look_after(&self, now: Instant) -> Option<Duration> {
         let mut desk = self.desk();
         let mut next = Next(None);
+        if let Some(wait) = self.feeding.look(|| self.publish_written(&mut desk)) {
+            next.at_most(wait);
+        }
+        if desk.has_suspects() {
+            self.find_lost(&mut desk, &mut next);
+        }
         for index in 0..desk.seats.len() {
             self.restart(&mut desk, index, now, &mut next);
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
+            self.watch_end(&mut desk, index, now, &mut next);
         }
         // Work with a limit may begin in any seat at any moment, also in one that is busy with other work now.
         let watched = desk.jobs().any(|job| job.accounted < job.fed && self.must_watch(job));
@@ -39,6 +48,16 @@ impl Engine {
             next.at_most(SELDOM.min(self.shortest(&desk)));
         }
         next.0
+    }
+
+    fn find_lost(&self, desk: &mut Desk, next: &mut Next) {
+        desk.find_lost(&self.control);
+        if claim::has_work(&self.control) {
+            self.control.head.worker_bed().wake(u32::MAX);
+        }
+        if desk.has_suspects() {
+            next.at_most(OFTEN);
+        }
     }
 
     fn must_watch(&self, job: &Job) -> bool {
@@ -122,6 +141,26 @@ impl Engine {
                     next.at_most(MEMORY_EVERY);
                 }
             }
+        }
+    }
+
+    fn publish_written(&self, desk: &mut Desk) -> u32 {
+        let new = desk.publish_written(&self.control);
+        if new > 0 {
+            self.control.head.published(new.min(self.config.workers as u32));
+        }
+        new
+    }
+
+    /// A worker that leaves, and hangs in its finalizer or an exit handler, leaves its seat empty as long.
+    fn watch_end(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
+        let seat = &mut desk.seats[index];
+        let leaves = seat.cell(&self.control).phase.load(Relaxed) == phase::LEAVING;
+        let Some(worker) = seat.worker.as_mut().filter(|_| leaves) else { return };
+        let since = *worker.leaving.get_or_insert(now);
+        match FAREWELL.checked_sub(now.saturating_duration_since(since)) {
+            Some(left) if !left.is_zero() => next.at_most(left),
+            _ => worker.child.kill(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{Relaxed, Release};
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
@@ -26,7 +26,7 @@ pub struct Pool {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Items whose workers posted them, ever; failures of an item included.
+    /// Items that have ended, ever, well or not.
     pub items_finished: u64,
     /// Items that are out now: waiting for a worker, or running.
     pub items_pending: u64,
@@ -37,7 +37,7 @@ pub struct Stats {
 }
 
 /// How long workers may take to leave in order, finalizer included, before they are killed.
-const FAREWELL: Duration = Duration::from_secs(30);
+pub(crate) const FAREWELL: Duration = Duration::from_secs(30);
 
 impl Pool {
     /// A pool of so many workers.
@@ -89,7 +89,7 @@ impl Pool {
             seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING
         };
         Stats {
-            items_finished: engine.control.head.done.load(Relaxed),
+            items_finished: desk.finished,
             items_pending: desk.jobs().map(|job| job.fed - job.accounted).sum(),
             workers_replaced: desk.seats.iter().map(|seat| seat.predecessors).sum(),
             workers_busy: desk.seats.iter().filter(busy).count(),
@@ -98,7 +98,7 @@ impl Pool {
 
     /// Takes no new work. What was given to it goes on; an open `imap` takes no more input, and gives what it took.
     pub fn close(&self) {
-        if let Some(engine) = self.engine() {
+        if let Some(engine) = self.engine().filter(|engine| engine.is_ours()) {
             engine.close();
         }
     }
@@ -110,12 +110,12 @@ impl Pool {
     /// # Errors
     /// Kind `InvalidInput` before [`close`](Self::close) or [`terminate`](Self::terminate).
     pub fn join(&self) -> Result<(), Error> {
-        self.engine().map_or(Ok(()), |engine| engine.join())
+        self.engine().filter(|engine| engine.is_ours()).map_or(Ok(()), |engine| engine.join())
     }
 
     /// Stops everything now: workers are killed, and what they ran or had before them is `Cancelled`.
     pub fn terminate(&self) {
-        if let Some(engine) = self.engine() {
+        if let Some(engine) = self.engine().filter(|engine| engine.is_ours()) {
             engine.terminate();
         }
     }
@@ -123,10 +123,7 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        let Some(engine) = self.engine().filter(|engine| engine.creator == std::process::id())
-        else {
-            return;
-        };
+        let Some(engine) = self.engine().filter(|engine| engine.is_ours()) else { return };
         if std::thread::panicking() {
             engine.terminate();
         } else {
@@ -174,7 +171,7 @@ impl Engine {
                 "join before close or terminate would wait for ever",
             ));
         }
-        self.while_waiting(|| self.wait_for_jobs());
+        self.while_joining(|over| self.wait_for_jobs(over));
         self.control.head.closing.store(1, Release);
         self.control.head.worker_bed().wake(u32::MAX);
         self.wait_for_workers();
@@ -182,17 +179,17 @@ impl Engine {
     }
 
     /// Waits for every job's items, and takes their results for those who do not.
-    fn wait_for_jobs(&self) {
+    fn wait_for_jobs(&self, background_over: &dyn Fn() -> bool) {
         loop {
             let mut desk = self.desk();
             desk.drain(&self.control, None);
-            let over = desk.all_done() && !self.has_unfinished();
+            let over = desk.all_done() && background_over();
             if over || desk.broken.is_some() || desk.stage == Stage::Terminated {
                 return;
             }
             drop(desk);
             let ready = || self.has_posts();
-            self.control.head.await_posts(1, Duration::from_millis(20), ready);
+            self.await_posts(1, Duration::from_millis(20), ready);
         }
     }
 

@@ -6,10 +6,11 @@
 
 mod background;
 mod builder;
-mod callbacks;
 mod death;
 mod desk;
 mod drain;
+mod errands;
+mod feeding;
 mod guard;
 mod inline;
 pub(crate) mod later;
@@ -29,11 +30,12 @@ use std::time::{Duration, Instant};
 
 pub(crate) use background::JobHandle;
 pub use builder::Builder;
-pub(crate) use inline::run_once;
+pub(crate) use inline::{run_call, run_once};
 pub use life::{Pool, Stats};
 pub(crate) use running::{Running, Turn};
 
 use crate::board::ControlMap;
+use crate::board::claim;
 use crate::board::input::Input;
 use crate::error::{Error, ErrorKind};
 use crate::job::Options;
@@ -42,20 +44,16 @@ use crate::supervisor::{self, Ward};
 use background::Background;
 use builder::Config;
 use desk::Desk;
+use feeding::Feeding;
 
 /// What a pool and its jobs share.
 #[derive(Debug)]
 pub(crate) struct Inner {
     /// `None`: jobs run where they are called.
     pub(crate) engine: Option<Arc<Engine>>,
-    jobs: AtomicU64,
 }
 
 impl Inner {
-    pub(crate) fn next_job(&self) -> u64 {
-        self.jobs.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// # Errors
     /// Kind `InvalidInput` when the task writes in place and would be tried again.
     pub(crate) fn check_task(&self, task: &TaskDef, options: &Options) -> Result<(), Error> {
@@ -67,6 +65,9 @@ impl Inner {
         Ok(())
     }
 }
+
+/// After so long without any news the supervisor looks whether something stands still.
+const LONG: Duration = Duration::from_millis(100);
 
 /// A pool with workers.
 #[derive(Debug)]
@@ -81,6 +82,8 @@ pub(crate) struct Engine {
     /// Goes with `desk`: a worker has ended, or a job.
     pub(crate) changed: Condvar,
     pub(crate) background: Background,
+    /// Callers that are inside of their input.
+    pub(crate) feeding: Feeding,
     /// Its number with the supervisor.
     pub(crate) ward: OnceLock<u32>,
     jobs: AtomicU64,
@@ -102,6 +105,24 @@ impl Engine {
         }
     }
 
+    /// Whether this process made the pool, and is no copy by a plain `fork` of the one that did.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.creator == std::process::id()
+    }
+
+    /// Sleeps until `want` more items have been posted or something else has happened, at most for `limit`. Then makes up for a
+    /// wake-up that was lost with a worker that died or stands still, and has the supervisor look if nothing has come for long.
+    pub(crate) fn await_posts(&self, want: u64, limit: Duration, ready: impl FnOnce() -> bool) {
+        let start = Instant::now();
+        self.control.head.await_posts(want, limit, ready);
+        if claim::has_work(&self.control) {
+            self.control.head.worker_bed().wake(1);
+        }
+        if limit >= LONG && start.elapsed() >= limit {
+            self.nudge();
+        }
+    }
+
     /// Whether a caller that waits for this job should look again.
     pub(crate) fn has_news(&self, slot: usize, id: u64) -> bool {
         let mut desk = self.desk();
@@ -115,6 +136,12 @@ impl Engine {
     /// Whether any worker has posted something that was not taken.
     pub(crate) fn has_posts(&self) -> bool {
         self.desk().has_posts()
+    }
+
+    /// Whether there is something for background jobs.
+    pub(crate) fn has_notices(&self) -> bool {
+        let desk = self.desk();
+        desk.has_posts() || !desk.noticed.is_empty() || desk.broken.is_some()
     }
 
     /// Takes all posts, and gives the background jobs that got something; and whether the pool cannot go on.
@@ -134,7 +161,11 @@ impl Engine {
 
 impl Ward for Engine {
     fn ready(&self, token: u32) {
-        self.ended(token as usize);
+        if token & errands::SOCKET != 0 {
+            self.run_errands((token & !errands::SOCKET) as usize);
+        } else {
+            self.ended(token as usize);
+        }
     }
 
     fn tick(&self, now: Instant) -> Option<Duration> {
@@ -144,7 +175,7 @@ impl Ward for Engine {
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        if self.creator != std::process::id() {
+        if !self.is_ours() {
             return;
         }
         // Whoever drops it last, no worker is left: `life` has waited for them, or they are killed here.

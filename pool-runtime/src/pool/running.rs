@@ -5,17 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::desk::{Event, Interest, Job};
+use super::desk::{Event, Interest, Job, Stage};
 use super::drain::Direct;
+use super::errands::Received;
 use super::inline::Inline;
 use super::{Engine, Inner};
-use crate::board::claim;
-use crate::board::input::{Block, RunWriter};
+use crate::board::input::{Along, Block, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::sleep::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, JobSpec, Sink, Source};
+use crate::luggage;
 use crate::payload::Payload;
+use crate::registry::TaskDef;
+use crate::shm::pins;
 use crate::sys::cpus;
 
 /// What one turn came to.
@@ -47,6 +50,15 @@ impl Running {
             Some(engine) => Way::Fed(Box::new(Fed::start(engine, spec)?)),
             None => Way::Inline(Inline::new(spec)),
         }))
+    }
+
+    /// Says that items point into memory that is lent for as long as the job: its end then waits until no process can touch it
+    /// any more.
+    pub(crate) fn lending(mut self, lends: bool) -> Self {
+        if let Way::Fed(fed) = &mut self.0 {
+            fed.lends = lends;
+        }
+        self
     }
 
     /// Delivers what has come, then feeds what there is room for, then, if there was nothing of either, waits for one.
@@ -97,6 +109,15 @@ impl Running {
         }
     }
 
+    /// Says that a consumer takes the results one by one: nobody waits for it when the pool is closed.
+    pub(crate) fn is_stream(&self) {
+        if let Way::Fed(fed) = &self.0
+            && let Some(job) = fed.engine.desk().job(fed.slot, fed.id)
+        {
+            job.stream = true;
+        }
+    }
+
     /// Starts nothing more of the job and leaves what runs to its end, unobserved: how a `map` that failed goes.
     pub(crate) fn abandon(mut self) {
         if let Way::Fed(fed) = &mut self.0 {
@@ -119,6 +140,7 @@ struct Fed {
     engine: Arc<Engine>,
     slot: usize,
     id: u64,
+    task: &'static TaskDef,
     stride: Option<usize>,
     /// Items per chunk, exactly; 0 leaves it to the workers.
     chunk: usize,
@@ -128,6 +150,8 @@ struct Fed {
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
+    /// Why the input was not taken to its end, if the job was ended before.
+    cut: Option<Error>,
     open: Option<Open>,
     /// Bytes of the next block.
     block: usize,
@@ -135,6 +159,10 @@ struct Fed {
     patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
     sleep: Duration,
+    /// What went along at the last fill: an item that found no room may be among it, and goes into the next block.
+    left_over: Option<Arc<Along>>,
+    /// Items point into memory of the caller's.
+    lends: bool,
     ended: bool,
 }
 
@@ -169,12 +197,18 @@ const INPUT_BUDGET: usize = 16 << 20;
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
+/// Between two looks at whether a job that lends memory has ended: as long as what runs is given to end by itself.
+const GRACE: Duration = Duration::from_millis(10);
 /// The first sleep and the longest: a wake-up that was lost with a worker that died or stands still costs no more.
 const FIRST_SLEEP: Duration = Duration::from_millis(1);
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
 impl Fed {
     fn start(engine: &Arc<Engine>, spec: JobSpec) -> Result<Self, Error> {
+        if !engine.is_ours() {
+            let text = "the pool belongs to the process that made it, not to a fork of that";
+            return Err(Error::new(ErrorKind::Closed, text));
+        }
         let bound_len = spec.bound.len();
         let bound = if bound_len > 0 {
             Some(Arc::new(Block::holding(&engine.input, &spec.bound)?))
@@ -205,6 +239,8 @@ impl Fed {
             mailbox: Default::default(),
             interest: Interest::All,
             doomed: None,
+            baggage: spec.baggage,
+            received: Received::default(),
             attempts: HashMap::new(),
         };
         let mut desk = engine.desk();
@@ -215,17 +251,21 @@ impl Fed {
             engine: Arc::clone(engine),
             slot,
             id,
+            task,
             stride: spec.item_stride,
             chunk,
             window: options.window.map(|window| window as u64),
             limited: timeout.is_some() || config.memory_limit.is_some(),
             pulled: 0,
             input_over: false,
+            cut: None,
             open: None,
             block: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
+            left_over: None,
+            lends: false,
             ended: false,
         })
     }
@@ -243,9 +283,10 @@ impl Fed {
         }
         match state {
             State::Gone(error) => Err(error),
-            State::Finished => Ok(Step::Finished),
+            State::Finished => self.cut.take().map_or(Ok(Step::Finished), Err),
             State::MayFeed(room) => self.feed(source, sink, room),
-            State::Over => {
+            State::Over(cut) => {
+                self.cut = cut;
                 self.finish_input();
                 Ok(Step::Moved)
             }
@@ -264,11 +305,11 @@ impl Fed {
         desk.drain(&self.engine.control, Some(&mut direct));
         let delivered = direct.delivered > 0;
         let broken = desk.broken.clone();
-        let free_runs = desk.free_runs();
+        let (free_runs, closed) = (desk.free_runs(), desk.stage > Stage::Open);
         let Some(job) = desk.job(self.slot, self.id) else {
             return (false, State::Gone(Error::new(ErrorKind::Cancelled, "the job is gone")));
         };
-        job.stream = taken != u64::MAX;
+        job.input_over |= job.stream && closed;
         let events: Vec<Event> = job.mailbox.drain(..).collect();
         let state = match broken {
             Some(error) if events.is_empty() => State::Gone(error),
@@ -276,18 +317,16 @@ impl Fed {
         };
         drop(desk);
         let delivered = delivered || !events.is_empty();
-        for event in events {
-            match event.outcome {
-                Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
-                Err(error) => sink.failed(event.first, error),
-            }
+        if !events.is_empty() {
+            let asks = self.engine.asks(self.slot, self.id);
+            luggage::unpack_asking(asks, || hand_over(events, sink));
         }
         (delivered, state)
     }
 
     fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
-            return State::Over;
+            return State::Over(job.doomed.clone());
         }
         let out = job.fed - job.accounted;
         if self.input_over {
@@ -343,7 +382,12 @@ impl Fed {
         let start = Instant::now();
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
-        let filled = open.writer.write(|items| source.fill(items, max));
+        let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
+        let ((filled, kept), pins) =
+            pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
+        let along = Along { luggage: kept, pins };
+        self.left_over = open.writer.block().take_along(self.left_over.take(), along);
+        drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
         match filled {
@@ -358,7 +402,7 @@ impl Fed {
                 let index = self.pulled;
                 self.pulled += 1;
                 self.publish(true);
-                sink.failed(index, error.with_index(index));
+                sink.failed(index, error.with_task(self.task.name).with_index(index));
             }
             Filled::End => self.finish_input(),
         }
@@ -387,8 +431,7 @@ impl Fed {
         if desk.job(self.slot, self.id).is_none() {
             return Err(Error::new(ErrorKind::Cancelled, "the job is gone"));
         }
-        let tag =
-            desk.open_run(&self.engine.control, self.slot, base, ready.block(), ready.places());
+        let tag = desk.open_run(&self.engine.control, self.slot, base, ready);
         drop(desk);
         let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else {
             return Ok(false);
@@ -427,7 +470,7 @@ impl Fed {
         let Some(open) = self.open.as_mut() else { return };
         let count = open.writer.count();
         let ready = if shut || self.chunk == 0 { count } else { count / self.chunk * self.chunk };
-        let new = ready - open.published;
+        let new = ready.saturating_sub(open.published);
         if new > 0 || shut {
             let len = open.writer.places().2;
             let mut desk = self.engine.desk();
@@ -471,15 +514,12 @@ impl Fed {
         } else {
             out / 2
         };
-        engine.control.head.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
+        engine.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
         self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
-        if claim::has_work(&engine.control) {
-            engine.control.head.worker_bed().wake(1);
-        }
     }
 
     fn end(&mut self, interest: Interest) {
-        if std::mem::replace(&mut self.ended, true) {
+        if std::mem::replace(&mut self.ended, true) || !self.engine.is_ours() {
             return;
         }
         self.publish(true);
@@ -488,12 +528,38 @@ impl Fed {
             self.engine.nudge();
         }
         self.engine.changed.notify_all();
+        if self.lends {
+            self.await_end();
+        }
+    }
+
+    /// Waits until nothing of the job is out: what ran has ended, or its worker is killed and reaped.
+    fn await_end(&self) {
+        loop {
+            let mut desk = self.engine.desk();
+            desk.drain(&self.engine.control, None);
+            if desk.job(self.slot, self.id).is_none() {
+                return;
+            }
+            drop(desk);
+            let ready = || self.engine.has_posts();
+            self.engine.control.head.await_posts(1, GRACE, ready);
+        }
     }
 }
 
 impl Drop for Fed {
     fn drop(&mut self) {
         self.end(Interest::Stop);
+    }
+}
+
+fn hand_over(events: Vec<Event>, sink: &mut dyn Sink) {
+    for event in events {
+        match event.outcome {
+            Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
+            Err(error) => sink.failed(event.first, error),
+        }
     }
 }
 
@@ -505,8 +571,8 @@ enum State {
     Wait,
     /// What is written must be run before more may be taken.
     Stranded,
-    /// The pool takes no more input for it.
-    Over,
+    /// The pool takes no more input for it; if that is a failure of the job, why.
+    Over(Option<Error>),
     Finished,
     Gone(Error),
 }

@@ -5,18 +5,14 @@ use std::time::Duration;
 
 use super::{Pool, Running, Turn};
 use crate::batch::Batch;
-use crate::codec::Stop;
+use crate::codec::{Level, POD, Stop};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
+use crate::job::{Baggage, Filled, ItemWriter, JobSpec, Options, Sink, Source};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
 fn number(batch: &mut Batch<'_>, f: impl Fn(u64) -> u64) {
-    batch.each(
-        |mut item| Ok(f(item.u64()?)),
-        |result, out| out.write(&result.to_le_bytes()),
-        |_| Ok(8),
-    );
+    batch.each::<u64, Level<POD>>(|mut item| Ok(f(item.u64()?)));
 }
 
 const fn task(name: &'static str, marker: TypeId, run: fn(&mut Batch<'_>)) -> TaskDef {
@@ -52,6 +48,7 @@ tasks! {
     Leaves = |x| if x == 5 { std::process::exit(3) } else { x + 1 };
     Spins = |x| if x == 5 { loop { std::hint::spin_loop() } } else { x + 1 };
     Pid = |_| u64::from(std::process::id());
+    Touch = |x| { std::fs::write(mark(std::os::unix::process::parent_id(), x), []).map_or(0, |()| 1) };
 }
 
 struct Numbers(std::ops::Range<u64>);
@@ -96,7 +93,14 @@ impl Sink for All {
 }
 
 fn run(pool: &Pool, task: &'static TaskDef, items: std::ops::Range<u64>, options: Options) -> All {
-    let spec = JobSpec { task, bound: Vec::new(), bound_mask: 0, item_stride: Some(8), options };
+    let spec = JobSpec {
+        task,
+        bound: Vec::new(),
+        bound_mask: 0,
+        item_stride: Some(8),
+        options,
+        baggage: Baggage::default(),
+    };
     let mut running = Running::start(pool.inner(), spec).expect("the job starts");
     let (mut source, mut all) = (Numbers(items), All::default());
     while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again {}
@@ -187,6 +191,7 @@ fn zz_speed() {
             bound_mask: 0,
             item_stride: Some(8),
             options,
+            baggage: Baggage::default(),
         };
         let start = std::time::Instant::now();
         let mut running = Running::start(pool.inner(), spec).expect("the job starts");
@@ -222,4 +227,60 @@ fn zz_speed() {
         ts.sort();
         println!("apply asleep: {:?} p99 {:?}", ts[100], ts[197]);
     }
+}
+
+fn mark(parent: u32, item: u64) -> std::path::PathBuf {
+    std::env::temp_dir().join(format!("pool-runtime-test-{parent}-{item}"))
+}
+
+/// Numbers at full speed, and a stop until all of them have been run.
+struct Stops {
+    numbers: Numbers,
+    at: u64,
+}
+
+impl Source for Stops {
+    fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+        for _ in 0..max {
+            if self.numbers.0.start == self.at {
+                let end = std::time::Instant::now() + Duration::from_secs(10);
+                let waits = || (0..self.at).any(|item| !mark(std::process::id(), item).exists());
+                while waits() {
+                    assert!(
+                        std::time::Instant::now() < end,
+                        "items wait for the input, and it for them"
+                    );
+                    std::thread::yield_now();
+                }
+            }
+            match self.numbers.fill(items, 1) {
+                Filled::More => {}
+                other => return other,
+            }
+        }
+        Filled::More
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.numbers.size_hint()
+    }
+}
+
+#[test]
+fn an_input_may_wait_for_what_it_gave() {
+    let pool = Pool::new(2).expect("a pool");
+    let options = Options::default();
+    let spec = JobSpec {
+        task: Touch::DEF,
+        bound: Vec::new(),
+        bound_mask: 0,
+        item_stride: Some(8),
+        options,
+        baggage: Baggage::default(),
+    };
+    let mut running = Running::start(pool.inner(), spec).expect("the job starts");
+    let (mut source, mut all) = (Stops { numbers: Numbers(0..1100), at: 1000 }, All::default());
+    while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again {}
+    assert_eq!(all.results.len(), 1100);
+    (0..1100).for_each(|item| drop(std::fs::remove_file(mark(std::process::id(), item))));
 }

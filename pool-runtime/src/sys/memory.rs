@@ -27,6 +27,20 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
     Ok(file)
 }
 
+/// The length of a file that [`create`] made, here or in another process.
+///
+/// # Errors
+/// Kind `Decode` for any other file.
+pub(crate) fn len(file: BorrowedFd<'_>) -> Result<usize, Error> {
+    let sealed = rustix::fs::fcntl_get_seals(file)
+        .is_ok_and(|seals| seals.contains(SealFlags::SHRINK | SealFlags::GROW));
+    let status = rustix::fs::fstat(file).map_err(|error| Error::os("fstat", error))?;
+    match usize::try_from(status.st_size) {
+        Ok(len) if sealed => Ok(len),
+        _ => Err(Error::new(ErrorKind::Decode, "a file that is no shared memory of ours")),
+    }
+}
+
 /// From now on nobody can make a writable mapping; those that are there stay.
 ///
 /// # Errors
@@ -125,14 +139,64 @@ impl Drop for Map {
 
 /// Asks for huge pages behind large private memory that is about to be filled: a page fault per 2 MiB and not per 4 KiB.
 /// First touch of 4 KiB was measured at 1.4 µs plain and 0.18 µs so.
-pub(crate) fn expect_filling(bytes: &mut [u8]) {
+pub(crate) fn expect_filling(from: *mut u8, len: usize) {
     const HUGE: usize = 2 << 20;
-    let from = bytes.as_mut_ptr() as usize;
-    let (first, last) = (from.next_multiple_of(HUGE), (from + bytes.len()) / HUGE * HUGE);
+    let from = from as usize;
+    let (first, last) = (from.next_multiple_of(HUGE), from.saturating_add(len) / HUGE * HUGE);
     if first < last {
-        // SAFETY: the range lies within `bytes`, and the advice changes no contents.
+        // SAFETY: the advice changes no contents, and one about memory that is not there is refused.
         let _ =
             unsafe { rustix::mm::madvise(first as *mut _, last - first, Advice::LinuxHugepage) };
+    }
+}
+
+/// Makes a file of `len` bytes, has `write` fill it, and seals it: nobody can change it any more, this process neither.
+///
+/// # Errors
+/// Kind `Io` when memory has run out, and what `write` gives.
+pub(crate) fn sealed<R>(
+    name: &str,
+    len: usize,
+    write: impl FnOnce(&mut [u8]) -> Result<R, Error>,
+) -> Result<(OwnedFd, R), Error> {
+    let file = create(name, len.max(1))?;
+    allocate(file.as_fd(), 0, len.max(1))?;
+    let map = Map::new(file.as_fd(), len.max(1), Access::Write)?;
+    // SAFETY: the mapping is as long as that, and the file was made here: nobody else has it.
+    let written = write(unsafe { std::slice::from_raw_parts_mut(map.base().as_ptr(), len) })?;
+    drop(map);
+    rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::SEAL)
+        .map_err(|error| Error::os("sealing shared memory", error))?;
+    Ok((file, written))
+}
+
+/// The beginning of a file that nobody can change.
+#[derive(Debug)]
+pub(crate) struct Sealed(Option<Map>);
+
+impl Sealed {
+    /// Maps the first `len` bytes.
+    ///
+    /// # Errors
+    /// Kind `Decode` when the file is shorter, or may be changed; `Io` when there is no room in the address space.
+    pub(crate) fn open(file: BorrowedFd<'_>, len: usize) -> Result<Self, Error> {
+        let bad = |_| Error::new(ErrorKind::Decode, "a message lies in a file of an unknown kind");
+        let seals = rustix::fs::fcntl_get_seals(file).map_err(bad)?;
+        let size = rustix::fs::fstat(file).map_err(bad)?.st_size;
+        if !seals.contains(SealFlags::WRITE | SealFlags::SHRINK) {
+            return Err(Error::new(ErrorKind::Decode, "a message lies in a file that may change"));
+        }
+        if usize::try_from(size).is_ok_and(|size| size < len) {
+            return Err(Error::new(ErrorKind::Decode, "a message is longer than its file"));
+        }
+        Ok(Self(if len == 0 { None } else { Some(Map::new(file, len, Access::Read)?) }))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is as long as that, and the seals forbid anybody to write to the file or to shorten it.
+        self.0.as_ref().map_or(&[], |map| unsafe {
+            std::slice::from_raw_parts(map.base().as_ptr(), map.len())
+        })
     }
 }
 

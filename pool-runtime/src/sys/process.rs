@@ -51,6 +51,11 @@ impl Child {
         let _ = rustix::process::pidfd_send_signal(&self.descriptor, signal);
     }
 
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
     pub(crate) fn kill(&self) {
         self.signal(Signal::KILL);
     }
@@ -106,6 +111,14 @@ impl AsFd for Child {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.descriptor.as_fd()
     }
+}
+
+/// A descriptor of this process's parent, readable once the parent has ended; `None` when that is another one than `pid` by
+/// now, which is to say that `pid` has ended.
+pub(crate) fn parent(pid: u32) -> Option<OwnedFd> {
+    let pid = Pid::from_raw(pid.try_into().ok()?)?;
+    let descriptor = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    (rustix::process::getppid() == Some(pid)).then_some(descriptor)
 }
 
 /// Resident private memory of a process in bytes: what `memory_limit` counts. Shared windows do not count.

@@ -29,6 +29,14 @@ pub(crate) fn set_up() {
     catch_overflow();
 }
 
+/// The signals that ask a process to end do so again, as in a program that was just started.
+pub(crate) fn end_when_asked() {
+    for signal in [libc::SIGTERM, libc::SIGINT] {
+        // SAFETY: the call only changes this process's signal state, in which nobody else has a part yet.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Makes a stack overflow of this thread say so before the process dies of it.
 fn catch_overflow() {
     const SIZE: usize = 64 << 10;
@@ -48,10 +56,17 @@ fn catch_overflow() {
 
 /// Says so when the fault is near the stack pointer, then lets the signal do what it does: the handler was reset, and the
 /// instruction is tried again.
-extern "C" fn on_fault(_signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
+extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) {
     const NEAR: usize = 64 << 10;
     // SAFETY: the kernel passes both pointers and they are valid for this call.
-    let (at, stack) = unsafe { ((*info).si_addr() as usize, stack_pointer(context)) };
+    let (sent, at, stack) =
+        unsafe { ((*info).si_code <= 0, (*info).si_addr() as usize, stack_pointer(context)) };
+    if sent {
+        // By `kill` or `raise`: no instruction will be tried again, so it is sent again, and comes once this handler has returned.
+        // SAFETY: raise(3) is async-signal-safe.
+        unsafe { libc::raise(signal) };
+        return;
+    }
     if at.abs_diff(stack) > NEAR {
         return;
     }
@@ -60,7 +75,7 @@ extern "C" fn on_fault(_signal: i32, info: *mut libc::siginfo_t, context: *mut l
         // SAFETY: the place was made from a `&'static`.
         unsafe { (*place).store(STACK_OVERFLOW, Ordering::Release) };
     }
-    let text = b"a pool worker has overflowed its stack\n";
+    let text = b"a process of a pool has overflowed its stack\n";
     // SAFETY: write(2) is async-signal-safe and reads only `text`.
     unsafe { libc::write(2, text.as_ptr().cast(), text.len()) };
 }

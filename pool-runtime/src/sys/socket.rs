@@ -11,8 +11,8 @@ use rustix::net::{
 
 use crate::error::{Error, ErrorKind};
 
-/// The most descriptors in one message.
-pub(crate) const DESCRIPTORS: usize = 16;
+/// The most descriptors in one message: the kernel takes 253.
+pub(crate) const DESCRIPTORS: usize = 250;
 
 /// One end of a pair. Message boundaries are kept.
 #[derive(Debug)]
@@ -29,11 +29,36 @@ pub(crate) fn pair() -> Result<(Socket, Socket), Error> {
 }
 
 impl Socket {
+    /// Takes over a descriptor that another process sent.
+    ///
+    /// # Errors
+    /// Kind `Decode` when it is no end of a pair.
+    pub(crate) fn try_from_stranger(descriptor: OwnedFd) -> Result<Self, Error> {
+        let kind = rustix::net::sockopt::socket_type(&descriptor);
+        let domain = rustix::net::sockopt::socket_domain(&descriptor);
+        match (kind, domain) {
+            (Ok(SocketType::SEQPACKET), Ok(AddressFamily::UNIX)) => Ok(Self(descriptor)),
+            _ => Err(Error::new(ErrorKind::Decode, "the descriptor is no end of a pipe")),
+        }
+    }
+
     /// Sends one message with some descriptors.
     ///
     /// # Errors
     /// Kind `Disconnected` when the peer is gone, `Io` for anything else.
     pub(crate) fn send(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        self.send_parts(&[IoSlice::new(bytes)], descriptors)
+    }
+
+    /// As [`Socket::send`], for a message that lies in several places.
+    ///
+    /// # Errors
+    /// As for [`Socket::send`].
+    pub(crate) fn send_parts(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors))
@@ -41,12 +66,7 @@ impl Socket {
             return Err(Error::new(ErrorKind::Io, "too many descriptors in one message"));
         }
         rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(
-                &self.0,
-                &[IoSlice::new(bytes)],
-                &mut ancillary,
-                SendFlags::NOSIGNAL,
-            )
+            rustix::net::sendmsg(&self.0, parts, &mut ancillary, SendFlags::NOSIGNAL)
         })
         .map(drop)
         .map_err(|error| lost("sendmsg", error))
@@ -57,7 +77,18 @@ impl Socket {
     /// # Errors
     /// Kind `Disconnected` when the peer is gone or the message was cut, `Io` for anything else.
     pub(crate) fn receive(&self, room: &mut [u8]) -> Result<(usize, Vec<OwnedFd>), Error> {
-        self.receive_with(room, RecvFlags::CMSG_CLOEXEC)
+        self.receive_with(&mut [IoSliceMut::new(room)], RecvFlags::CMSG_CLOEXEC)
+    }
+
+    /// As [`Socket::receive`], into several places.
+    ///
+    /// # Errors
+    /// As for [`Socket::receive`].
+    pub(crate) fn receive_parts(
+        &self,
+        parts: &mut [IoSliceMut<'_>],
+    ) -> Result<(usize, Vec<OwnedFd>), Error> {
+        self.receive_with(parts, RecvFlags::CMSG_CLOEXEC)
     }
 
     /// As [`Socket::receive`]; `None` when no message is there.
@@ -68,7 +99,18 @@ impl Socket {
         &self,
         room: &mut [u8],
     ) -> Result<Option<(usize, Vec<OwnedFd>)>, Error> {
-        match self.receive_with(room, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
+        self.try_receive_parts(&mut [IoSliceMut::new(room)])
+    }
+
+    /// As [`Socket::try_receive`], into several places.
+    ///
+    /// # Errors
+    /// As for [`Socket::receive`].
+    pub(crate) fn try_receive_parts(
+        &self,
+        parts: &mut [IoSliceMut<'_>],
+    ) -> Result<Option<(usize, Vec<OwnedFd>)>, Error> {
+        match self.receive_with(parts, RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT) {
             Err(error) if error.kind() == ErrorKind::Empty => Ok(None),
             other => other.map(Some),
         }
@@ -76,15 +118,22 @@ impl Socket {
 
     fn receive_with(
         &self,
-        room: &mut [u8],
+        parts: &mut [IoSliceMut<'_>],
         flags: RecvFlags,
     ) -> Result<(usize, Vec<OwnedFd>), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let message = rustix::io::retry_on_intr(|| {
-            rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(room)], &mut ancillary, flags)
-        })
-        .map_err(|error| lost("recvmsg", error))?;
+        let mut receive = || {
+            rustix::io::retry_on_intr(|| {
+                rustix::net::recvmsg(&self.0, parts, &mut ancillary, flags)
+            })
+        };
+        // A peer that closed its end with messages of ours unread gives this error once; what it sent is still there.
+        let message = match receive() {
+            Err(rustix::io::Errno::CONNRESET) => receive(),
+            other => other,
+        };
+        let message = message.map_err(|error| lost("recvmsg", error))?;
         let mut descriptors = Vec::new();
         for part in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = part {
@@ -92,24 +141,29 @@ impl Socket {
             }
         }
         if message.bytes == 0 && descriptors.is_empty() {
-            return Err(Error::new(
-                ErrorKind::Disconnected,
-                "the other end of the socket is closed",
-            ));
+            return Err(closed());
         }
-        if message.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
-            return Err(Error::new(ErrorKind::Disconnected, "a message did not arrive whole"));
+        if message.flags.contains(ReturnFlags::CTRUNC) {
+            let text = "a message's descriptors were lost: this process may open no more";
+            return Err(Error::new(ErrorKind::Io, text));
+        }
+        if message.flags.contains(ReturnFlags::TRUNC) {
+            let text = "a message did not arrive whole";
+            return Err(Error::new(ErrorKind::Disconnected, text));
         }
         Ok((message.bytes, descriptors))
     }
 }
 
+#[cold]
+fn closed() -> Error {
+    Error::new(ErrorKind::Disconnected, "the other end of the socket is closed")
+}
+
 fn lost(doing: &str, error: rustix::io::Errno) -> Error {
     use rustix::io::Errno;
     match error {
-        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => {
-            Error::new(ErrorKind::Disconnected, "the other end of the socket is closed")
-        }
+        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => closed(),
         Errno::AGAIN => Error::new(ErrorKind::Empty, "no message is there"),
         error => Error::os(doing, error),
     }

@@ -69,7 +69,7 @@ fn spawn_file(start: &Start<'_>, file: &Path, socket: &OwnedFd) -> Result<Pid, i
     let variables = variables.collect::<Result<Vec<_>, _>>()?;
     let arguments = pointers(&arguments);
     let variables = pointers(&variables);
-    let actions = Actions::new(socket)?;
+    let (actions, attributes) = (Actions::new(socket)?, Attributes::new()?);
     let mut pid = 0;
     // SAFETY: every pointer is to a live, null-terminated string or list of them.
     let code = unsafe {
@@ -77,7 +77,7 @@ fn spawn_file(start: &Start<'_>, file: &Path, socket: &OwnedFd) -> Result<Pid, i
             &mut pid,
             path.as_ptr(),
             &actions.0,
-            ptr::null(),
+            &attributes.0,
             arguments.as_ptr(),
             variables.as_ptr(),
         )
@@ -125,6 +125,35 @@ impl Drop for Actions {
     fn drop(&mut self) {
         // SAFETY: made by `init`, and destroyed once.
         unsafe { libc::posix_spawn_file_actions_destroy(&mut self.0) };
+    }
+}
+
+/// How the child begins: with SIGINT blocked, until it ignores it. Otherwise a Ctrl-C that comes while it starts would end it.
+struct Attributes(libc::posix_spawnattr_t);
+
+impl Attributes {
+    fn new() -> Result<Self, i32> {
+        let mut attributes = std::mem::MaybeUninit::uninit();
+        let mut blocked = std::mem::MaybeUninit::uninit();
+        // SAFETY: `init` makes `attributes` valid and `sigemptyset` makes `blocked` so, and only then are they taken for so.
+        unsafe {
+            check(libc::posix_spawnattr_init(attributes.as_mut_ptr()))?;
+            let mut attributes = Self(attributes.assume_init());
+            libc::sigemptyset(blocked.as_mut_ptr());
+            let mut blocked = blocked.assume_init();
+            libc::sigaddset(&mut blocked, libc::SIGINT);
+            check(libc::posix_spawnattr_setsigmask(&mut attributes.0, &blocked))?;
+            let flags = libc::POSIX_SPAWN_SETSIGMASK as libc::c_short;
+            check(libc::posix_spawnattr_setflags(&mut attributes.0, flags))?;
+            Ok(attributes)
+        }
+    }
+}
+
+impl Drop for Attributes {
+    fn drop(&mut self) {
+        // SAFETY: made by `init`, and destroyed once.
+        unsafe { libc::posix_spawnattr_destroy(&mut self.0) };
     }
 }
 

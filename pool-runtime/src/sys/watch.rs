@@ -1,10 +1,10 @@
 //! Waiting for several descriptors at once, with a bell that any thread may ring.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use crate::error::Error;
 
@@ -68,6 +68,23 @@ impl Watch {
                 BELL => drop(rustix::io::read(&self.bell, &mut [0_u8; 8])),
                 key => ready.push(key),
             }
+        }
+    }
+}
+
+/// Waits until there is something to read, or the other side is gone; at most until `end`. Says whether there is.
+///
+/// A process's descriptor is ready once the process has ended.
+pub(crate) fn readable(descriptor: &impl AsFd, end: Option<Instant>) -> bool {
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let limit = left.and_then(|left| left.try_into().ok());
+        let mut set = [PollFd::new(descriptor, PollFlags::IN)];
+        match poll(&mut set, limit.as_ref()) {
+            Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
+            Ok(ready) => return ready > 0,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return true,
         }
     }
 }

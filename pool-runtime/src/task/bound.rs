@@ -4,19 +4,28 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::accept::Accepts;
 use super::fill::{Index, Nth, Z};
 use super::{Arity, Call, PartialCall, Task};
 use crate::codec::{ALIGN, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
-use crate::job::{JobSpec, Options};
+use crate::job::{Baggage, JobSpec, Options};
+use crate::luggage;
+use crate::shm::pins::{self, Pins};
+use crate::unwind;
 
 /// A task and those of its arguments that are bound. Made by the macros.
 pub struct Bound<T> {
     pub(crate) bytes: Vec<u8>,
     pub(crate) mask: u32,
     pub(crate) lends: bool,
+    /// The descriptors that the arguments take along.
+    pub(crate) luggage: Vec<OwnedFd>,
+    /// The shared objects that they name.
+    pub(crate) pins: Pins,
     /// The first argument that could not be encoded: told where the call is used.
     pub(crate) failed: Option<Error>,
     task: PhantomData<fn() -> T>,
@@ -38,7 +47,15 @@ impl<T: Task> Bound<T> {
     /// Nothing bound yet.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: Vec::new(), mask: 0, lends: false, failed: None, task: PhantomData }
+        Self {
+            bytes: Vec::new(),
+            mask: 0,
+            lends: false,
+            luggage: Vec::new(),
+            pins: Pins::default(),
+            failed: None,
+            task: PhantomData,
+        }
     }
 
     /// A method's task, with `self` bound.
@@ -73,10 +90,13 @@ impl<T: Task> Bound<T> {
     {
         type Kind<T, N> = <<T as Task>::Params as Nth<N>>::Param;
         if self.failed.is_none() {
-            let size = <Kind<T, N> as Accepts<A, M>>::size(&value);
-            let written = size.and_then(|size| {
+            let write = || {
+                let (size, _) =
+                    luggage::pack(Vec::new(), || <Kind<T, N> as Accepts<A, M>>::size(&value));
+                let size = size?;
                 self.append(size, |out| <Kind<T, N> as Accepts<A, M>>::encode(&value, out))
-            });
+            };
+            let written = unwind::catch(write).map_err(Error::panicked).and_then(|written| written);
             self.failed = written.err().map(|error| error.with_task(T::DEF.name));
         }
         self.mask |= 1 << N::N;
@@ -93,7 +113,12 @@ impl<T: Task> Bound<T> {
         let start = head + ALIGN;
         self.bytes.resize(start + align_up(size), 0);
         let mut out = Out::new(&mut self.bytes[start..]);
-        encode(&mut out).map_err(stopped)?;
+        let before = std::mem::take(&mut self.luggage);
+        let ((encoded, luggage), pins) =
+            pins::collect(|| luggage::pack(before, || encode(&mut out)));
+        self.luggage = luggage;
+        self.pins.merge(pins);
+        encoded.map_err(stopped)?;
         let len = out.position();
         self.bytes[head..head + 8].copy_from_slice(&(len as u64).to_le_bytes());
         self.bytes.truncate(start + align_up(len));
@@ -117,7 +142,15 @@ impl<T: Task> Bound<T> {
             let detail = "`retries` on a task that writes in place: a retry would see what the dead attempt left";
             return Err(Error::new(ErrorKind::InvalidInput, detail).with_task(task.name));
         }
-        Ok(JobSpec { task, bound: self.bytes, bound_mask: self.mask, item_stride, options })
+        let baggage = Baggage { luggage: self.luggage.into(), _pins: Arc::new(self.pins) };
+        Ok(JobSpec {
+            task,
+            bound: self.bytes,
+            bound_mask: self.mask,
+            item_stride,
+            options,
+            baggage,
+        })
     }
 
     /// A call to be run elsewhere: everything is bound.

@@ -1,6 +1,7 @@
 //! A call that is run elsewhere: what `task!` makes.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::Task;
@@ -10,6 +11,8 @@ use super::fill::{Index, Nth};
 use super::params::{Param, whole};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::error::Error;
+use crate::job::Baggage;
+#[cfg(test)]
 use crate::job::{JobSpec, Options};
 use crate::registry::TaskDef;
 
@@ -31,6 +34,7 @@ pub struct Call<R> {
     task: &'static TaskDef,
     mask: u32,
     bytes: Result<Arc<[u8]>, Error>,
+    baggage: Baggage,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 }
 
@@ -39,6 +43,7 @@ impl<R> Call<R> {
         Self {
             task: const { &T::DEF },
             mask: bound.mask,
+            baggage: Baggage { luggage: bound.luggage.into(), _pins: Arc::new(bound.pins) },
             bytes: bound.failed.map_or(Ok(bound.bytes.into()), Err),
             decode: <T::Level as Codec<R>>::decode,
         }
@@ -60,10 +65,31 @@ impl<R> Call<R> {
         self.bytes.as_deref().map_err(Clone::clone)
     }
 
+    /// What the arguments take along.
+    pub(crate) fn baggage(&self) -> Baggage {
+        self.baggage.clone()
+    }
+
+    /// Copies of the descriptors that the arguments take along.
+    ///
+    /// # Errors
+    /// Kind `Io` when this process may open no more.
+    pub(crate) fn luggage(&self) -> Result<Vec<OwnedFd>, Error> {
+        let copies = self.baggage.luggage.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
+        copies.map_err(|error| Error::os("duplicating a descriptor", error))
+    }
+
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way.
+    pub(crate) fn forget_arguments(&mut self) {
+        self.bytes = Ok(Arc::new([]));
+        self.baggage.luggage = Arc::new([]);
+    }
+
     /// The call as a job of one item of no bytes.
     ///
     /// # Errors
     /// What an argument said when it was encoded.
+    #[cfg(test)]
     pub(crate) fn spec(&self) -> Result<JobSpec, Error> {
         Ok(JobSpec {
             task: self.task,
@@ -71,6 +97,7 @@ impl<R> Call<R> {
             bound_mask: self.mask,
             item_stride: Some(0),
             options: Options::default(),
+            baggage: self.baggage.clone(),
         })
     }
 
@@ -86,7 +113,7 @@ impl<R> Call<R> {
 
 impl<R> Clone for Call<R> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone(), ..*self }
+        Self { bytes: self.bytes.clone(), baggage: self.baggage.clone(), ..*self }
     }
 }
 
@@ -119,6 +146,7 @@ impl<V, R> PartialCall<V, R> {
     }
 
     /// The call with its `_` still open.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn open(&self) -> &Call<R> {
         &self.call
     }
@@ -127,6 +155,7 @@ impl<V, R> PartialCall<V, R> {
     ///
     /// # Errors
     /// What `value` says when it is encoded.
+    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn fill(&self, value: &V) -> Result<Call<R>, Error> {
         let mut item = vec![0; ALIGN + align_up((self.size)(value)?)];
         let mut out = Out::new(&mut item[ALIGN..]);

@@ -21,21 +21,32 @@ thread_local! {
 /// Runs `batch`; the registry holds this for each task.
 pub fn run<T: Task>(batch: &mut Batch<'_>) {
     let mask = batch.bound_mask();
-    let prepared = prepare::<T>(batch);
-    match prepared {
+    if mask == 0 {
+        return run_unbound::<T>(batch);
+    }
+    match prepare::<T>(batch) {
         Ok((places, kept)) => {
-            batch.each(
-                |item| call::<T>(mask, item, &places, &kept),
-                <T::Level as Codec<T::Output>>::encode,
-                <T::Level as Codec<T::Output>>::size,
-            );
-            put_back(mask, batch.job(), kept);
+            batch.each::<_, T::Level>(|item| call::<T>(mask, item, &places, &kept));
+            put_back(batch.job(), kept);
         }
         Err(error) => batch.fail_all(&error),
     }
 }
 
-#[inline]
+/// With nothing bound, the usual case, nothing is kept, and the compiler sees a loop that does not ask for each parameter where
+/// it is.
+fn run_unbound<T: Task>(batch: &mut Batch<'_>) {
+    let mut bound = batch.bound();
+    let places = T::Params::places(0, &mut bound);
+    match places.and_then(|places| T::Params::keep(0, &places).map(|kept| (places, kept))) {
+        Ok((places, kept)) => {
+            batch.each::<_, T::Level>(|item| call::<T>(0, item, &places, &kept));
+        }
+        Err(error) => batch.fail_all(&error),
+    }
+}
+
+#[inline(always)]
 fn call<T: Task>(
     mask: u32,
     mut item: In<'_>,
@@ -51,7 +62,7 @@ fn call<T: Task>(
 fn prepare<'a, T: Task>(batch: &Batch<'a>) -> Result<(Places<'a, T>, Box<Kept<T>>), Error> {
     let (mask, mut bound) = (batch.bound_mask(), batch.bound());
     let places = T::Params::places(mask, &mut bound)?;
-    if let Some(kept) = take_kept(mask, batch.job()) {
+    if let Some(kept) = take_kept(batch.job()) {
         return Ok((places, kept));
     }
     // What a user's `Deserialize` does is no more to be trusted than the task itself.
@@ -61,10 +72,7 @@ fn prepare<'a, T: Task>(batch: &Batch<'a>) -> Result<(Places<'a, T>, Box<Kept<T>
 
 /// Takes what is kept of this job out of its place, so that a task that runs a pool of its own in this thread finds the
 /// place empty. What belongs to another job is dropped.
-fn take_kept<K: 'static>(mask: u32, job: u64) -> Option<Box<K>> {
-    if mask == 0 {
-        return None;
-    }
+fn take_kept<K: 'static>(job: u64) -> Option<Box<K>> {
     let (of, kept) = KEPT.take()?;
     if of != job {
         discard(kept);
@@ -73,10 +81,8 @@ fn take_kept<K: 'static>(mask: u32, job: u64) -> Option<Box<K>> {
     kept.downcast().ok()
 }
 
-fn put_back<K: 'static>(mask: u32, job: u64, kept: Box<K>) {
-    if mask != 0
-        && let Some((_, other)) = KEPT.replace(Some((job, kept)))
-    {
+fn put_back<K: 'static>(job: u64, kept: Box<K>) {
+    if let Some((_, other)) = KEPT.replace(Some((job, kept))) {
         discard(other);
     }
 }

@@ -1,0 +1,190 @@
+//! Values over a socket, with boundaries: one packet each, with the bytes inside, or beside it in sealed memory when there
+//! are many.
+//!
+//! Nothing is torn when a side dies: a packet is there as a whole or not at all. Between `pipe` or `process` and the socket.
+
+use std::cell::RefCell;
+use std::io::{IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::codec::{Codec, In, Level, Out, SERDE, Stop};
+use crate::error::{Error, ErrorKind};
+use crate::luggage;
+use crate::sys::memory::{self, Sealed};
+use crate::sys::socket::Socket;
+use crate::sys::watch;
+
+/// Longer values lie in a file of their own: a socket's buffer is small, and copying twice costs more than a mapping then.
+const INLINE: usize = 32 << 10;
+
+/// The first byte of a packet: where the value's bytes are. The second is the sender's note of what it is.
+const HERE: u8 = 0;
+const IN_FILE: u8 = 1;
+
+/// Something that writes itself.
+pub(crate) trait Write {
+    /// # Errors
+    /// As for [`Codec::encode`].
+    fn write(&self, out: &mut Out<'_>) -> Result<(), Stop>;
+
+    /// # Errors
+    /// As for [`Codec::size`].
+    fn size(&self) -> Result<usize, Error>;
+}
+
+/// A value, by serde.
+#[derive(Debug)]
+pub(crate) struct Value<'a, T>(pub(crate) &'a T);
+
+impl<T: Serialize + DeserializeOwned> Write for Value<'_, T> {
+    fn write(&self, out: &mut Out<'_>) -> Result<(), Stop> {
+        <Level<SERDE> as Codec<T>>::encode(self.0, out)
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        <Level<SERDE> as Codec<T>>::size(self.0)
+    }
+}
+
+/// Bytes as they are.
+#[derive(Debug)]
+pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
+
+impl Write for Bytes<'_> {
+    fn write(&self, out: &mut Out<'_>) -> Result<(), Stop> {
+        out.write(self.0)
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        Ok(self.0.len())
+    }
+}
+
+thread_local! {
+    /// Room for one packet. Taken while it is in use: a value may send another one while it is encoded.
+    static ROOM: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+fn with_room<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
+    let mut room = ROOM.take();
+    room.resize(INLINE, 0);
+    let result = work(&mut room);
+    ROOM.set(room);
+    result
+}
+
+/// Sends one value; `extra` descriptors go before its own.
+///
+/// # Errors
+/// Kind `Encode` when the value cannot be encoded, `Disconnected` when the other side is gone, `Io`.
+pub(crate) fn send(
+    socket: &Socket,
+    note: u8,
+    extra: Vec<OwnedFd>,
+    value: &dyn Write,
+) -> Result<(), Error> {
+    with_room(|room| {
+        let encode = || {
+            let mut out = Out::new(room);
+            value.write(&mut out).map(|()| out.position())
+        };
+        let n_extra = extra.len();
+        match luggage::pack(extra, encode) {
+            (Ok(len), with) => put(socket, [HERE, note], &room[..len], &with),
+            (Err(Stop::Full), mut with) => {
+                with.truncate(n_extra);
+                send_in_file(socket, note, with, value)
+            }
+            (Err(Stop::Failed(error)), _) => Err(error),
+        }
+    })
+}
+
+fn send_in_file(
+    socket: &Socket,
+    note: u8,
+    extra: Vec<OwnedFd>,
+    value: &dyn Write,
+) -> Result<(), Error> {
+    // What is handed in while the value is measured is not kept.
+    let (size, _) = luggage::pack(Vec::new(), || value.size());
+    let (written, mut with) = luggage::pack(extra, || {
+        memory::sealed("pool-message", size?, |room| {
+            let mut out = Out::new(room);
+            value.write(&mut out).map_err(crate::task::stopped)?;
+            Ok(out.position())
+        })
+    });
+    let (file, len) = written?;
+    with.push(file);
+    put(socket, [IN_FILE, note], &(len as u64).to_le_bytes(), &with)
+}
+
+fn put(socket: &Socket, head: [u8; 2], bytes: &[u8], with: &[OwnedFd]) -> Result<(), Error> {
+    let with: Vec<_> = with.iter().map(AsFd::as_fd).collect();
+    socket.send_parts(&[IoSlice::new(&head), IoSlice::new(bytes)], &with)
+}
+
+/// Waits for one value, and gives its note and its bytes to `decode`, which may take the descriptors that came with it.
+///
+/// # Errors
+/// Kind `Disconnected` when the other side is gone, `TimedOut` when nothing came in time, `Decode` for a packet of another
+/// make, and what `decode` gives.
+pub(crate) fn receive<R>(
+    socket: &Socket,
+    end: Option<Instant>,
+    decode: impl FnOnce(u8, &[u8]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    with_room(|room| {
+        let mut head = [0; 2];
+        let (len, with) = get(socket, end, &mut head, room)?;
+        let len = len.checked_sub(head.len()).ok_or_else(unknown)?;
+        open(head, &room[..len], with, decode)
+    })
+}
+
+fn get(
+    socket: &Socket,
+    end: Option<Instant>,
+    head: &mut [u8; 2],
+    room: &mut [u8],
+) -> Result<(usize, Vec<OwnedFd>), Error> {
+    let mut parts = [IoSliceMut::new(head), IoSliceMut::new(room)];
+    let Some(end) = end else { return socket.receive_parts(&mut parts) };
+    loop {
+        if let Some(got) = socket.try_receive_parts(&mut parts)? {
+            return Ok(got);
+        }
+        // Another thread may take the message that this one saw.
+        if !watch::readable(socket, Some(end)) {
+            return Err(Error::new(ErrorKind::TimedOut, "nothing came in time"));
+        }
+    }
+}
+
+fn open<R>(
+    [form, note]: [u8; 2],
+    bytes: &[u8],
+    mut with: Vec<OwnedFd>,
+    decode: impl FnOnce(u8, &[u8]) -> Result<R, Error>,
+) -> Result<R, Error> {
+    match form {
+        HERE => luggage::unpack(with, || decode(note, bytes)),
+        IN_FILE => {
+            let file = with.pop().ok_or_else(unknown)?;
+            let mut len = In::new(bytes);
+            let sealed = Sealed::open(file.as_fd(), len.len()?)?;
+            luggage::unpack(with, || decode(note, sealed.bytes()))
+        }
+        _ => Err(unknown()),
+    }
+}
+
+#[cold]
+fn unknown() -> Error {
+    Error::new(ErrorKind::Decode, "a packet of an unknown form")
+}

@@ -1,0 +1,16 @@
+use pool_runtime::prelude::*;
+
+#[pool_task]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+#[pool_task]
+fn add(a: i64, b: i64) -> i64 {
+    a + b
+}
+
+fn main() {
+    let here = std::rc::Rc::new(1);
+    let _ = par_map_async!(square, (0..3).map(move |x| x + *here));
+}

@@ -1,0 +1,8 @@
+use pool_runtime::prelude::*;
+
+#[pool_task]
+fn show(value: impl ToString) -> String {
+    value.to_string()
+}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use pool_runtime::prelude::*;
+
+#[pool_task]
+struct Counter;
+
+fn main() {}

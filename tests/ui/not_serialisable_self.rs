@@ -1,0 +1,13 @@
+use pool_runtime::prelude::*;
+
+struct Counter;
+
+#[pool_task]
+impl Counter {
+    #[pool_task]
+    fn next(&self, by: u64) -> u64 {
+        by
+    }
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use pool_runtime::prelude::*;
+
+use std::path::Path;
+
+#[pool_task]
+fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+fn main() {}
