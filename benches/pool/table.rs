@@ -17,7 +17,10 @@ pub fn print(workload: &Workload, rows: &[Row]) {
             crate::plan::Better::Lower => "lower is better",
         };
         let Workload { key, title, job, .. } = workload;
-        println!("\n**{key}: {title}{part}** ({} workers, {}, {sense})\n", job.workers, figure.unit);
+        println!(
+            "\n**{key}: {title}{part}** ({} workers, {}, {sense})\n",
+            job.workers, figure.unit
+        );
         println!("| | median | range | by rayon | by the best pool |\n|---|---|---|---|---|");
         lines(rows);
     }
