@@ -93,8 +93,7 @@ fn parameters_come_in_every_form() {
         expected
     );
     assert_eq!(
-        c.every_form("w".to_owned(), vec![1.5, 2.0], names, mark, Some(Mark::Low(1)))
-            .expect("by value"),
+        c.every_form("w", vec![1.5, 2.0], names, mark, Some(Mark::Low(1))).expect("by value"),
         expected
     );
 }

@@ -567,11 +567,12 @@ fn a_friend_that_talks_nonsense_harms_nobody_else() {
     calls.send_bytes([&[1, 0, 0, 0][..], &session].concat()).expect("sent");
     // Every one of them gets an answer, and that is an error or harmless.
     for _ in 0..3000 {
-        let object = if random() % 2 == 0 { 0 } else { random() % 20 };
+        let object = if random().is_multiple_of(2) { 0 } else { random() % 20 };
         let mut request = object.to_le_bytes().to_vec();
         request.extend_from_slice(&((random() % 30) as u32).to_le_bytes());
-        request
-            .extend((0..random() % 60).map(|_| if random() % 3 == 0 { random() as u8 } else { 0 }));
+        request.extend(
+            (0..random() % 60).map(|_| if random().is_multiple_of(3) { random() as u8 } else { 0 }),
+        );
         calls.send_bytes(&request).expect("sent");
         calls.recv_bytes_timeout(LONG).expect("an answer");
     }

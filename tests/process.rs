@@ -18,7 +18,7 @@ fn add(a: i64, b: i64) -> i64 {
 
 #[pool_task]
 fn halve(x: u64) -> Result<u64, String> {
-    if x % 2 == 0 { Ok(x / 2) } else { Err(format!("{x} is odd")) }
+    if x.is_multiple_of(2) { Ok(x / 2) } else { Err(format!("{x} is odd")) }
 }
 
 #[pool_task]
