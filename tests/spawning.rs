@@ -66,7 +66,7 @@ fn too_little_address_space_is_an_error_or_smaller_segments() {
         return run("too_little_address_space_is_an_error_or_smaller_segments");
     }
     // Enough for the arena and smaller segments.
-    limit(Resource::As, 300 << 30);
+    limit(Resource::As, 400 << 30);
     works_again();
     limit(Resource::As, 1 << 30);
     let error = Pool::new(2).expect_err("no room");
