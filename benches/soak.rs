@@ -50,13 +50,13 @@ fn round(number: u64) -> u64 {
         .workers(1 + (number % 4) as usize)
         .task_timeout(Duration::from_millis(200))
         .memory_limit(1 << 30);
-    if number % 3 == 0 {
+    if number.is_multiple_of(3) {
         builder = builder.max_tasks_per_worker(100);
     }
     let pool = builder.build().expect("a pool");
     let (over, failed) = (AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        if number % 2 == 0 {
+        if number.is_multiple_of(2) {
             scope.spawn(|| strike(&pool, &over));
         }
         let items = number * 1000..number * 1000 + 3000;

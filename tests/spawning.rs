@@ -166,7 +166,7 @@ fn p13_many_threads_that_allocate_and_print_hold_up_no_start() {
             scope.spawn(|| {
                 while !over.load(std::sync::atomic::Ordering::Relaxed) {
                     std::hint::black_box(vec![0_u8; 10_000]);
-                    std::env::var_os("PATH");
+                    std::hint::black_box(std::env::var_os("PATH"));
                     std::thread::yield_now();
                 }
             });
