@@ -65,8 +65,8 @@ fn too_little_address_space_is_an_error_or_smaller_segments() {
     if place_of_program().is_none() {
         return run("too_little_address_space_is_an_error_or_smaller_segments");
     }
-    // Enough for the smallest segments of two workers.
-    limit(Resource::As, 6 << 30);
+    // Enough for the arena and smaller segments.
+    limit(Resource::As, 400 << 30);
     works_again();
     limit(Resource::As, 1 << 30);
     let error = Pool::new(2).expect_err("no room");
