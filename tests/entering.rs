@@ -89,7 +89,8 @@ fn every_kind_of_executable() {
         assert!(tests.contains(name), "{name}: {tests}");
     }
     assert!(cargo(&["bench", "--profile", "dev"]).contains("fine"));
-    if Command::new(env!("CARGO")).args(["nextest", "--version"]).output().unwrap().status.success() {
+    if Command::new(env!("CARGO")).args(["nextest", "--version"]).output().unwrap().status.success()
+    {
         assert!(cargo(&["nextest", "run"]).contains("3 passed"));
     } else {
         println!("skipped: there is no cargo-nextest here");

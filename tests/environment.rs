@@ -69,7 +69,12 @@ fn descriptors() -> usize {
 #[test]
 fn the_environment_is_the_parents_and_the_builders() {
     let _dog = watchdog();
-    let pool = Pool::builder().workers(1).env("GREETING", "hello").env("HOME", "/elsewhere").build().unwrap();
+    let pool = Pool::builder()
+        .workers(1)
+        .env("GREETING", "hello")
+        .env("HOME", "/elsewhere")
+        .build()
+        .unwrap();
     let get = |name: &str| par_apply!(variable(name); pool = pool).unwrap();
     assert_eq!(get("GREETING").as_deref(), Some("hello"));
     assert_eq!(get("HOME").as_deref(), Some("/elsewhere"));
@@ -123,8 +128,12 @@ fn a_worker_reads_nothing_and_writes_where_the_parent_does() {
     }
     let _dog = watchdog();
     let mut command = program("a_worker_reads_nothing_and_writes_where_the_parent_does");
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"for the parent").unwrap();
     let output = child.wait_with_output().unwrap();
     let out = common::text(&output.stdout);

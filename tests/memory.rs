@@ -4,7 +4,10 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Scratch, eventually, is_program, mark, program, run_well, status_kib, watchdog, watchdog_of, workers};
+use common::{
+    Scratch, eventually, is_program, mark, program, run_well, status_kib, watchdog, watchdog_of,
+    workers,
+};
 use pool_runtime::prelude::*;
 
 const MEBIBYTE: usize = 1 << 20;

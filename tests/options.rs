@@ -111,16 +111,20 @@ fn without_a_size_no_idle_worker_waits_for_another() {
 fn retries_count() {
     let (_dog, pool) = (watchdog(), workers(2));
     let kind = |result: Result<usize, Error>| result.map_err(|error| error.kind());
-    for (retries, deaths, expected) in [(0, 1, Err(ErrorKind::WorkerDied)), (1, 1, Ok(2)), (2, 2, Ok(3)), (3, 1, Ok(2))] {
+    for (retries, deaths, expected) in
+        [(0, 1, Err(ErrorKind::WorkerDied)), (1, 1, Ok(2)), (2, 2, Ok(3)), (3, 1, Ok(2))]
+    {
         let scratch = Scratch::new();
-        let found = par_apply!(dies(scratch.path().to_owned(), deaths); pool = pool, retries = retries);
+        let found =
+            par_apply!(dies(scratch.path().to_owned(), deaths); pool = pool, retries = retries);
         assert_eq!(kind(found), expected, "{retries} retries, {deaths} deaths");
     }
     let scratch = Scratch::new();
     let found = par_apply!(dies(scratch.path().to_owned(), 100); pool = pool, retries = 3);
     assert_eq!((kind(found), scratch.count("try-")), (Err(ErrorKind::WorkerDied), 4));
     let scratch = Scratch::new();
-    let found = par_apply!(hangs(scratch.path().to_owned(), 1); pool = pool, retries = 1, timeout = SHORT);
+    let found =
+        par_apply!(hangs(scratch.path().to_owned(), 1); pool = pool, retries = 1, timeout = SHORT);
     assert_eq!(kind(found), Ok(2), "a timeout is tried again too");
 }
 
@@ -136,14 +140,16 @@ fn the_calls_retries_win_over_the_tasks_and_those_over_the_pools() {
     par_apply!(dies_but_is_patient(scratch.path().to_owned(), 9); pool = pool).unwrap_err();
     assert_eq!(tries(&scratch), 3, "the task's");
     let scratch = Scratch::new();
-    par_apply!(dies_but_is_patient(scratch.path().to_owned(), 9); pool = pool, retries = 0).unwrap_err();
+    par_apply!(dies_but_is_patient(scratch.path().to_owned(), 9); pool = pool, retries = 0)
+        .unwrap_err();
     assert_eq!(tries(&scratch), 1, "the call's");
 }
 
 #[test]
 fn a_panic_is_not_tried_again() {
     let (_dog, pool, scratch) = (watchdog(), workers(1), Scratch::new());
-    let error = par_apply!(panics(scratch.path().to_owned()); pool = pool, retries = 5).unwrap_err();
+    let error =
+        par_apply!(panics(scratch.path().to_owned()); pool = pool, retries = 5).unwrap_err();
     assert_eq!((error.kind(), scratch.count("try-")), (ErrorKind::Panicked, 1));
 }
 
@@ -155,11 +161,15 @@ fn a_timeout_ends_its_item_and_no_other() {
         let items = [1, 2, 0, 3, 4];
         let never = scratch.at("never");
         let timeout = Duration::from_millis(20);
-        let all: Vec<_> = par_imap!(hangs_on_zero(_, never), items; pool = pool, timeout = timeout).unwrap().collect();
+        let all: Vec<_> = par_imap!(hangs_on_zero(_, never), items; pool = pool, timeout = timeout)
+            .unwrap()
+            .collect();
         for (x, result) in items.into_iter().zip(all) {
             match result {
                 Ok(value) => assert_eq!(value, x),
-                Err(error) => assert_eq!((x, error.kind()), (0, ErrorKind::TimedOut), "{round}: {error}"),
+                Err(error) => {
+                    assert_eq!((x, error.kind()), (0, ErrorKind::TimedOut), "{round}: {error}")
+                }
             }
         }
     }
@@ -170,7 +180,9 @@ fn a_timeout_holds_for_work_that_waits_behind_other_work() {
     let (_dog, pool, scratch) = (watchdog(), workers(1), Scratch::new());
     let first = par_apply_async!(hangs_on_zero(0, scratch.at("gate")); pool = pool).unwrap();
     eventually("a busy worker", || pool.stats().workers_busy == 1);
-    let second = par_apply_async!(hangs_on_zero(0, scratch.at("never")); pool = pool, timeout = SHORT).unwrap();
+    let second =
+        par_apply_async!(hangs_on_zero(0, scratch.at("never")); pool = pool, timeout = SHORT)
+            .unwrap();
     // Waiting for a worker does not count.
     assert!(!second.wait_timeout(SHORT * 3));
     scratch.open("gate");
@@ -188,7 +200,9 @@ fn the_calls_timeout_wins_over_the_tasks_and_those_over_the_pools() {
     let pool = Pool::builder().workers(2).task_timeout(Duration::from_secs(3600)).build().unwrap();
     let error = par_apply!(hangs_shortly(never()); pool = pool).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TimedOut);
-    let error = par_apply!(hangs_shortly(never()); pool = pool, timeout = Duration::from_millis(30)).unwrap_err();
+    let error =
+        par_apply!(hangs_shortly(never()); pool = pool, timeout = Duration::from_millis(30))
+            .unwrap_err();
     assert!(error.to_string().contains("30ms"), "{error}");
 }
 
@@ -199,7 +213,10 @@ fn progress_is_silent_where_there_is_no_terminal() {
         assert_eq!(par_map!(square, 0..100; progress = true).unwrap().len(), 100);
         assert_eq!(par_map!(square, 0..100; progress = &*label).unwrap().len(), 100);
         assert_eq!(par_imap!(square, 0..100; progress = "stream").unwrap().count(), 100);
-        assert_eq!(par_map_async!(square, 0..9; progress = "later").unwrap().get().unwrap().len(), 9);
+        assert_eq!(
+            par_map_async!(square, 0..9; progress = "later").unwrap().get().unwrap().len(),
+            9
+        );
         return;
     }
     let _dog = watchdog();
