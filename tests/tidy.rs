@@ -107,7 +107,8 @@ fn the_library_prints_nothing_and_leaves_nothing_undone() {
     let words =
         ["println!(", "print!(", "dbg!(", "todo!(", "unimplemented!(", "TODO", "FIXME", "XXX"];
     let mut complaints = Vec::new();
-    for (path, text) in library() {
+    let is_test = |path: &Path| path.ends_with("tests.rs") || path.ends_with("model.rs");
+    for (path, text) in library().into_iter().filter(|(path, _)| !is_test(path)) {
         for (number, line) in text.lines().enumerate() {
             let code = line.trim_start();
             let comment = code.starts_with("//!") || code.starts_with("///");
@@ -157,6 +158,20 @@ fn no_test_is_ignored() {
             .map(|(path, _)| format!("{}: has an ignored test", path.display()))
             .collect(),
     );
+}
+
+#[test]
+fn every_test_that_the_conformance_table_names_exists() {
+    let table = std::fs::read_to_string(root().join("tests/CONFORMANCE.md")).expect("a file");
+    let mut complaints = Vec::new();
+    for name in table.split('`').skip(1).step_by(2) {
+        let Some((file, test)) = name.split_once("::") else { continue };
+        let text = std::fs::read_to_string(root().join(format!("tests/{file}.rs")));
+        if file != "file" && !text.is_ok_and(|text| text.contains(&format!("fn {test}("))) {
+            complaints.push(format!("there is no test `{name}`"));
+        }
+    }
+    none(complaints);
 }
 
 #[test]
