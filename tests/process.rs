@@ -254,11 +254,11 @@ fn a_pool_in_a_process() {
 #[pool_task]
 fn keeps_a_tree(tell: Connection<u32>, levels: u32) {
     let (here, there) = pipe::<u32>().expect("a pipe");
-    tell.send(std::process::id()).expect("somebody listens");
+    let _ = tell.send(std::process::id());
     if levels > 1 {
         let child = Process::spawn(task!(keeps_a_tree(there, levels - 1))).expect("it starts");
         while let Ok(pid) = here.recv() {
-            tell.send(pid).expect("somebody listens");
+            let _ = tell.send(pid);
         }
         drop(child);
     }
@@ -400,4 +400,122 @@ fn files_are_arguments_and_results() {
     (&second).rewind().expect("it can be rewound");
     let process = Process::spawn(task!(reads(file, second.into()))).expect("it starts");
     assert_eq!(process.join().expect("it returns"), "from the child, twice");
+}
+
+#[test]
+fn an_interrupt_ends_it() {
+    // _TestProcess.test_interrupt_no_handler
+    let (here, there) = pipe().expect("a pipe");
+    let process = Process::spawn(task!(stays(there))).expect("it starts");
+    let pid = here.recv().expect("it says so").cast_signed();
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).expect("it is ours");
+    assert_eq!(process.join().expect_err("it was ended").signal(), Some(2));
+    assert_eq!(process.exit_code(), Some(-2));
+}
+
+#[pool_task]
+fn prints_to_nowhere() -> u32 {
+    let full = File::options().write(true).open("/dev/full").expect("it is there");
+    rustix::stdio::dup2_stdout(&full).expect("it is open");
+    rustix::stdio::dup2_stderr(&full).expect("it is open");
+    print!("this is never seen");
+    5
+}
+
+#[test]
+fn output_that_cannot_be_written_harms_nobody() {
+    // _TestProcess.test_error_on_stdio_flush_1, test_error_on_stdio_flush_2
+    let process = Process::spawn(task!(prints_to_nowhere())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), 5);
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+extern "C" fn leave_a_mark() {
+    let path = std::env::var_os("POOL_TEST_MARK").expect("it was set");
+    std::fs::write(path, "gone").expect("there is room");
+}
+
+#[pool_task]
+fn has_an_exit_hook() {
+    unsafe extern "C" {
+        safe fn atexit(hook: extern "C" fn()) -> i32;
+    }
+    assert_eq!(atexit(leave_a_mark), 0);
+}
+
+#[test]
+fn exit_hooks_run() {
+    // _TestAtExit.test_atexit
+    let path = std::env::temp_dir().join(format!("pool-test-mark-{}", std::process::id()));
+    let builder = Process::builder().env("POOL_TEST_MARK", &path);
+    builder.spawn(task!(has_an_exit_hook())).expect("it starts").join().expect("it returns");
+    assert_eq!(std::fs::read_to_string(&path).expect("it was written"), "gone");
+    std::fs::remove_file(&path).expect("it is there");
+}
+
+extern "C" fn on_signal(_: i32) {}
+
+/// Lets a signal that has a handler come to this process while it waits for a child of its own.
+#[pool_task]
+fn joins_under_signals() -> u32 {
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(libc::SIGUSR1, on_signal as *const () as libc::sighandler_t) };
+    let (here, there) = pipe::<u32>().expect("a pipe");
+    let process = Process::spawn(task!(signals_its_parent(there))).expect("it starts");
+    let mut heard = 0;
+    while here.recv_timeout(LONG).is_ok() {
+        heard += 1;
+    }
+    process.join().expect("it returns");
+    heard
+}
+
+#[pool_task]
+fn signals_its_parent(tell: Connection<u32>) {
+    let parent = parent_process().expect("there is one").pid().cast_signed();
+    let parent = rustix::process::Pid::from_raw(parent).expect("a pid");
+    for x in 0..100 {
+        rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+        tell.send(x).expect("it listens");
+    }
+    drop(tell);
+    for _ in 0..100 {
+        rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn waiting_survives_signals() {
+    // _TestPollEintr.test_poll_eintr, TestIgnoreEINTR.test_ignore
+    let process = Process::spawn(task!(joins_under_signals())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), 100);
+}
+
+#[pool_task]
+fn forks_beside_handles() -> (i32, bool, u32) {
+    let (here, there) = pipe::<u32>().expect("a pipe");
+    let process = Process::spawn(task!(stays(there))).expect("it starts");
+    here.recv().expect("it says so");
+    let queue = Queue::<u32>::bounded(1).expect("there is memory");
+    // SAFETY: this process has no thread that holds a lock which the child could ask for: the supervisor sleeps.
+    let copy = unsafe { libc::fork() };
+    if copy == 0 {
+        drop((here, queue, process));
+        // SAFETY: it takes any code and does not return.
+        unsafe { libc::_exit(7) };
+    }
+    let copy = rustix::process::Pid::from_raw(copy).expect("it was made");
+    let options = rustix::process::WaitOptions::empty();
+    let ended = rustix::process::waitpid(Some(copy), options).expect("it is ours");
+    let code = ended.and_then(|(_, status)| status.exit_status()).unwrap_or(-1);
+    queue.put(5).expect("it is open");
+    (code, process.is_alive(), queue.get().expect("it is there"))
+}
+
+#[test]
+fn handles_dropped_in_a_fork_do_nothing() {
+    let process = Process::spawn(task!(forks_beside_handles())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), (7, true, 5));
 }

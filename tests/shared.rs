@@ -7,6 +7,7 @@ use pool_runtime::bytemuck;
 use pool_runtime::prelude::*;
 
 #[derive(Clone, Copy, Debug, PartialEq, bytemuck::Pod, bytemuck::Zeroable)]
+#[bytemuck(crate = "pool_runtime::bytemuck")]
 #[repr(C)]
 struct Point {
     x: f64,

@@ -205,22 +205,24 @@ impl<'a> ItemWriter<'a> {
         mut next: impl FnMut() -> Option<T>,
         encode: impl Fn(&T, &mut Out<'_>) -> Result<(), Stop>,
     ) -> Option<Filled> {
-        for _ in 0..max.min(self.out.left() / stride) {
-            // Counted one by one: a panic of the input must not lose those before it.
+        let Self { out, count, tally, .. } = self;
+        let before = tally.before + *count as u32;
+        let (room, at) = out.open();
+        // Counted one by one: a panic of the input must not lose those before it.
+        let mut filled = Strided { stride, new: 0, count, at };
+        for room in room.chunks_exact_mut(stride).take(max) {
             let Some(item) = next() else { return Some(Filled::End) };
-            let before = self.out.position();
-            match encode(&item, &mut self.out) {
-                Ok(()) => self.one_more(),
-                Err(Stop::Failed(error)) => {
-                    self.out.rewind(before);
-                    return Some(Filled::Failed(error));
-                }
+            match encode(&item, &mut Out::new(room)) {
+                Ok(()) => {}
+                Err(Stop::Failed(error)) => return Some(Filled::Failed(error)),
                 Err(Stop::Full) => {
-                    self.out.rewind(before);
                     let error = Error::new(ErrorKind::Encode, "a value was larger than its type");
                     return Some(Filled::Failed(error));
                 }
             }
+            filled.new += 1;
+            // Release: whoever reads the count sees the items.
+            tally.word.store(before + filled.new as u32, Ordering::Release);
         }
         None
     }
@@ -238,6 +240,22 @@ impl<'a> ItemWriter<'a> {
     /// How many bytes have been written.
     pub(crate) fn len(&self) -> usize {
         self.out.position()
+    }
+}
+
+/// How many items of one size have been written; noted when it is dropped, so that the loop that writes them keeps it in a
+/// register.
+struct Strided<'w> {
+    stride: usize,
+    new: usize,
+    count: &'w mut usize,
+    at: &'w mut usize,
+}
+
+impl Drop for Strided<'_> {
+    fn drop(&mut self) {
+        *self.count += self.new;
+        *self.at += self.new * self.stride;
     }
 }
 

@@ -19,11 +19,16 @@ mod context;
 mod elapsed;
 mod errands;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod imap;
 mod job;
 mod luggage;
 mod macros;
+pub mod manager;
 mod message;
+mod net;
 mod payload;
 mod pipe;
 mod placed;
@@ -56,9 +61,11 @@ pub use codec::Json;
 pub use context::{cpu_count, is_worker, worker_index};
 pub use error::{Error, ErrorKind};
 pub use macros::{
-    elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
-    par_starmap, par_starmap_async, pool_task, task,
+    elapsed, managed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map,
+    par_map_async, par_starmap, par_starmap_async, pool_task, task,
 };
+pub use manager::{Dict, List, Manager, Namespace, Proxy};
+pub use net::{Address, ByteConnection, Client, Listener, ToAddress};
 pub use pipe::{Connection, pipe};
 pub use pool::{Builder, Pool, Stats};
 pub use process::{
@@ -89,10 +96,12 @@ pub mod prelude {
         SharedBuffer, SharedMemory, Value, ValueGuard,
     };
     pub use crate::{
-        AsyncResult, Call, Error, ErrorKind, Json, PartialCall, Pool, as_completed, wait_any,
+        AsyncResult, ByteConnection, Call, Client, Dict, Error, ErrorKind, Json, List, Listener,
+        Manager, Namespace, PartialCall, Pool, Proxy, as_completed, managed, wait_any,
     };
     pub use crate::{Connection, Process, Queue, pipe};
     pub use crate::{active_children, current_process, parent_process};
+    pub use crate::{cpu_count, is_worker, worker_index};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
         par_starmap, par_starmap_async, pool_task, task,

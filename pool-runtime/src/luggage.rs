@@ -104,8 +104,8 @@ pub(crate) fn keep<R>(encode: impl FnOnce() -> R) -> (R, Vec<Kept>) {
     }
 }
 
-/// Runs `encode` for a way that carries none.
-pub(crate) fn refuse<R>(encode: impl FnOnce() -> R) -> R {
+/// Runs `encode` where nothing takes descriptors along, whatever goes on around it.
+pub(crate) fn without<R>(encode: impl FnOnce() -> R) -> R {
     packing(Packing::Refused, encode).0
 }
 

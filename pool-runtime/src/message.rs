@@ -29,6 +29,24 @@ pub(crate) struct Hello {
 pub(crate) enum Role {
     Worker(WorkerHello),
     Process(ProcessHello),
+    Manager(ManagerHello),
+}
+
+/// What a manager's server is told. Descriptors: the listening socket of this machine, then those of others.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ManagerHello {
+    /// What it says it is.
+    pub(crate) server: u128,
+    /// The name of its socket on this machine.
+    pub(crate) local: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ManagerHello {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManagerHello").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 /// What a worker is told. Descriptors: control segment, input segment, its result segment.

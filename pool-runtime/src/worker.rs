@@ -48,7 +48,7 @@ fn fail(socket: &Socket, error: Error) -> i32 {
     1
 }
 
-struct Worker {
+pub(crate) struct Worker {
     index: usize,
     /// Leaked: the signal handler looks at a word of it at any time.
     control: &'static ControlMap,
@@ -58,14 +58,14 @@ struct Worker {
     pace: Pace,
     task: Option<(u64, &'static TaskDef)>,
     items_left: u64,
-    /// Since it took something last.
-    has_waited: bool,
     /// Bytes of private memory that it may keep after an item.
     may_keep: Option<usize>,
+    /// Since it took something last.
+    has_waited: bool,
 }
 
 impl Worker {
-    fn begin(
+    pub(crate) fn begin(
         hello: &WorkerHello,
         mut descriptors: impl Iterator<Item = OwnedFd>,
         errands: Errands,
@@ -91,8 +91,8 @@ impl Worker {
             pace: Pace::new(),
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
-            has_waited: true,
             may_keep: None,
+            has_waited: true,
         })
     }
 
@@ -169,7 +169,8 @@ impl Worker {
         }
     }
 
-    fn take_and_run(&mut self) -> bool {
+    /// Takes a chunk, if there is one, and runs it; says whether there was.
+    pub(crate) fn take_and_run(&mut self) -> bool {
         let (pace, left) = (&self.pace, self.items_left);
         let size = |about: &About| {
             let wanted = if about.chunk > 0 { about.chunk } else { pace.items(about.job) };

@@ -41,10 +41,14 @@ pub(crate) struct Writer {
     at: u64,
     /// What is in use, oldest first, with the number of the post that uses it.
     live: VecDeque<(u64, Spot)>,
+    /// The ring is free up to this count at least.
+    free_to: u64,
     /// The room that was last given out.
     given: Spot,
     extents: Extents,
     posted: u64,
+    /// Posts that the parent had taken when last looked: it writes there often, so the worker looks only when it must.
+    taken: u64,
 }
 
 /// Where a worker meets its parent: its own cell, and what concerns all.
@@ -68,9 +72,11 @@ impl Writer {
             map,
             at: 0,
             live: VecDeque::new(),
+            free_to: RING as u64,
             given: Spot::Ring { from: 0 },
             extents: Extents::new(),
             posted: 0,
+            taken: 0,
         }
     }
 
@@ -101,24 +107,37 @@ impl Writer {
     fn piece(&mut self, place: &Place<'_>, need: usize) -> (usize, usize) {
         let need = need.max(PIECE);
         loop {
-            self.forget_taken(place.cell);
-            let oldest = self.live.iter().find_map(|(_, spot)| match spot {
-                Spot::Ring { from } => Some(*from),
-                Spot::Extent { .. } => None,
-            });
             let to_end = RING - (self.at % RING as u64) as usize;
             if to_end < need {
                 // A piece does not go round the corner: the rest of the ring is passed over.
                 self.at += to_end as u64;
             }
-            let used = oldest.map_or(0, |oldest| (self.at - oldest) as usize);
-            let free = RING.saturating_sub(used).min(RING - (self.at % RING as u64) as usize);
-            if free >= need {
-                self.given = Spot::Ring { from: self.at };
-                return (RESULTS_AT + (self.at % RING as u64) as usize, free);
+            if let Some(found) = self.free_piece(need) {
+                return found;
+            }
+            self.forget_taken(place.cell);
+            let oldest = self.live.iter().find_map(|(_, spot)| match spot {
+                Spot::Ring { from } => Some(*from),
+                Spot::Extent { .. } => None,
+            });
+            self.free_to = oldest.unwrap_or(self.at) + RING as u64;
+            if let Some(found) = self.free_piece(need) {
+                return found;
             }
             self.wait(place);
         }
+    }
+
+    /// All that is known to be free from where the next result goes, up to the corner.
+    #[inline]
+    fn free_piece(&mut self, need: usize) -> Option<(usize, usize)> {
+        let place = (self.at % RING as u64) as usize;
+        let free = (self.free_to.saturating_sub(self.at) as usize).min(RING - place);
+        if free < need {
+            return None;
+        }
+        self.given = Spot::Ring { from: self.at };
+        Some((RESULTS_AT + place, free))
     }
 
     fn extent(&mut self, place: &Place<'_>, need: usize) -> Result<(usize, usize), Error> {
@@ -153,6 +172,7 @@ impl Writer {
 
     fn forget_taken(&mut self, cell: &Cell) {
         let taken = cell.taken.load(Acquire);
+        self.taken = taken.min(self.posted);
         while let Some(&(post, spot)) = self.live.front()
             && post < taken
         {
@@ -174,8 +194,11 @@ impl Writer {
         len: usize,
         kind: u64,
     ) {
-        while self.posted - place.cell.taken.load(Acquire).min(self.posted) >= POSTS as u64 {
-            self.wait(place);
+        while self.posted - self.taken >= POSTS as u64 {
+            self.forget_taken(place.cell);
+            if self.posted - self.taken >= POSTS as u64 {
+                self.wait(place);
+            }
         }
         let at = match self.given {
             Spot::Ring { from } => {

@@ -100,6 +100,12 @@ impl<'a> Out<'a> {
         Ok(())
     }
 
+    /// The room that is left, and the word that says where it begins: for whoever writes there to say how far that was.
+    #[inline]
+    pub(crate) fn open(&mut self) -> (&mut [u8], &mut usize) {
+        (&mut self.room[self.at..], &mut self.at)
+    }
+
     /// What has been written.
     #[inline]
     pub fn written(&self) -> &[u8] {

@@ -13,7 +13,7 @@ mod plain;
 pub(crate) mod slice;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use cursor::align_up;
 pub use cursor::{ALIGN, In, Out, Stop};

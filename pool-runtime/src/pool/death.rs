@@ -13,6 +13,7 @@ use crate::board::layout::{Control, phase};
 use crate::board::remains::{self, Remains};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
+use crate::shm::sweep;
 use crate::supervisor;
 use crate::sys::process::Ending;
 use crate::sys::{oom, signals};
@@ -60,6 +61,8 @@ impl Engine {
         self.refill(&mut desk, index, ready);
         drop(desk);
         self.after_change();
+        // All that it sent has been taken: what it still held is nobody's.
+        sweep::child_ended(worker.child.pid());
     }
 
     /// Wakes everybody whom a death may concern: a wake-up that the dead worker got is lost otherwise.

@@ -176,6 +176,16 @@ impl RunState {
             let (low, high) = (from.saturating_sub(word * 64), (to - word * 64).min(64));
             (u64::MAX >> (64 - high)) & (u64::MAX << low)
         };
+        if words.len() == 1 {
+            // Small chunks, where this is much of what there is to do.
+            let (known, new) = (&mut self.bits[words.start], bits(words.start));
+            if *known & new != 0 {
+                return false;
+            }
+            *known |= new;
+            self.accounted += (to - from) as u32;
+            return true;
+        }
         if words.clone().any(|word| self.bits[word] & bits(word) != 0) {
             return false;
         }

@@ -334,5 +334,7 @@ impl Ward for Life {
 impl Drop for Life {
     fn drop(&mut self) {
         self.end();
+        // Nobody can ask for its result any more: what it held is nobody's.
+        sweep::child_ended(self.child.pid());
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn pack<T: Serialize + DeserializeOwned>(value: &T) -> Result<Packed,
         <Level<SERDE> as Codec<T>>::encode(value, &mut out).map(|()| out.position())
     };
     // Descriptors cannot lie in a queue, even while this process encodes something that could take them along.
-    let (encoded, transit) = pins::kept(|| luggage::refuse(|| encode(&mut room[HEAD..])));
+    let (encoded, transit) = pins::kept(|| luggage::without(|| encode(&mut room[HEAD..])));
     match encoded {
         Ok(len) => {
             check_records(&transit)?;

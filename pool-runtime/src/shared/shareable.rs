@@ -5,12 +5,14 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 /// Types whose values may lie in memory that processes share: plain bytes, without padding, pointers or owners.
 ///
 /// All numbers, `bool`, `char` and arrays of them are; so is every [`bytemuck::Pod`]. A structure of yours becomes one by
-/// `#[repr(C)]` and the derives of `bytemuck`, which this crate re-exports:
+/// `#[repr(C)]` and the derives of `bytemuck`, which this crate re-exports (`Pod` where all fields are; `NoUninit`,
+/// `CheckedBitPattern` and `Zeroable` where some are `bool` or `char`):
 ///
 /// ```
 /// use pool_runtime::bytemuck;
 ///
 /// #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+/// #[bytemuck(crate = "pool_runtime::bytemuck")] // Not needed beside a dependency on `bytemuck`.
 /// #[repr(C)]
 /// struct Point {
 ///     x: f64,

@@ -41,11 +41,35 @@ pub(crate) enum Kind {
     Piece,
 }
 
+/// What people call each kind.
+const NAMES: [(Kind, &str); 14] = [
+    (Kind::Lock, "lock"),
+    (Kind::RLock, "re-entrant lock"),
+    (Kind::Semaphore, "semaphore"),
+    (Kind::BoundedSemaphore, "bounded semaphore"),
+    (Kind::Condition, "condition"),
+    (Kind::Event, "event"),
+    (Kind::Barrier, "barrier"),
+    (Kind::Value, "value"),
+    (Kind::Array, "array"),
+    (Kind::RawValue, "atomic"),
+    (Kind::RawArray, "array of atomics"),
+    (Kind::Buffer, "buffer"),
+    (Kind::Queue, "queue"),
+    (Kind::Piece, "piece of a message"),
+];
+
 /// A kind, and the name of a type: two handles of the same mark are of the same type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
 
 impl Mark {
+    /// The kind, in words.
+    fn name(self) -> &'static str {
+        let named = NAMES.iter().find(|(kind, _)| *kind as u8 == self.0 as u8);
+        named.map_or("shared object of no known kind", |(_, name)| name)
+    }
+
     /// The mark of an object that holds no values of a user's type.
     pub(crate) fn plain(kind: Kind) -> Self {
         Self::of::<()>(kind)
@@ -170,10 +194,8 @@ impl Handle {
         if (kind, size, guarded_by) != (ticket.kind, ticket.size, ticket.guarded_by)
             || kind != mark.0
         {
-            return Err(Error::new(
-                ErrorKind::Decode,
-                "the handle means a shared object of another kind",
-            ));
+            let text = format!("the handle means another shared object than this {}", mark.name());
+            return Err(Error::new(ErrorKind::Decode, text));
         }
         let guard = if guarded_by == 0 { None } else { Some(open_hold(guarded_by)?) };
         Ok(Self { hold, guard })
@@ -264,13 +286,9 @@ impl Handle {
     }
 
     /// Whether both mean the same object.
+    #[cfg(test)]
     pub(crate) fn is(&self, other: &Self) -> bool {
         (self.hold.slot(), self.hold.generation()) == (other.hold.slot(), other.hold.generation())
-    }
-
-    /// Whether the object's lock is `other`'s own.
-    pub(crate) fn is_guarded_by(&self, other: &Self) -> bool {
-        std::ptr::eq(self.lock_slot(), other.slot())
     }
 }
 

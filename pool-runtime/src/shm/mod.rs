@@ -10,6 +10,7 @@ pub(crate) mod handle;
 pub(crate) mod hold;
 pub(crate) mod layout;
 pub(crate) mod ledger;
+pub(crate) mod mailbox;
 pub(crate) mod owner;
 pub(crate) mod pins;
 pub(crate) mod process;

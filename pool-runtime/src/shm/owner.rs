@@ -10,7 +10,7 @@
 
 use std::cell::Cell;
 use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
+use std::sync::atomic::Ordering::{Acquire, SeqCst};
 
 use super::arena::Arena;
 use super::process::{self, Own, State};
@@ -69,10 +69,9 @@ pub(crate) fn fate(arena: &Arena, word: u64) -> Thread {
 
 /// Frees a lock that a dead process held, for the next one to be told.
 pub(crate) fn bequeath(word: &AtomicU64, process: usize) {
-    let now = word.load(SeqCst);
-    if process_of(now) == Some(process)
-        && word.compare_exchange(now, DIED | now & WAITERS, SeqCst, Relaxed).is_ok()
-    {
+    let free = |now: u64| (process_of(now) == Some(process)).then_some(DIED | now & WAITERS);
+    // Not once only: somebody may just be marking the word to wait.
+    if word.fetch_update(SeqCst, SeqCst, free).is_ok() {
         futex::wake(futex::low_half(word), 1);
     }
 }

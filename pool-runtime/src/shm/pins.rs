@@ -49,13 +49,6 @@ impl Pins {
 #[derive(Debug, Default)]
 pub(crate) struct Transit(Vec<Record>);
 
-impl Transit {
-    /// Whether there is nothing on its way.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl Drop for Transit {
     fn drop(&mut self) {
         let Some(own) = process::own_if_any().filter(|_| !fork::is_copy()) else { return };

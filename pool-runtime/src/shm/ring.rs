@@ -7,21 +7,23 @@
 //! Positions only grow; byte `p` lies at `p % capacity`. An item is never split: where it does not fit before the end of a
 //! lap, the rest of the lap is skipped. The capacity doubles when it must, which moves what lies in the odd laps into the new
 //! half, where nothing lay; so that, too, becomes true by one store.
-#![expect(
-    unsafe_code,
-    reason = "looks at shared memory as atomic words, and copies bytes in and out of it"
-)]
+#![expect(unsafe_code, reason = "looks at shared memory as atomic words")]
 
-use std::ptr::NonNull;
-use std::sync::Mutex;
-use std::sync::PoisonError;
+mod bytes;
+mod header;
+mod rest;
+#[cfg(test)]
+mod tests;
+
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64, fence};
 
-use super::arena::Arena;
-use super::handle::{Handle, Kind};
-use super::transit::{self, Record};
+use super::handle::Handle;
+use super::transit::Record;
 use crate::error::{Error, ErrorKind};
+use bytes::Bytes;
+use header::Place;
+pub(crate) use header::{Bed, Header};
+pub(crate) use rest::{bury, next_freed};
 
 /// Where the ring's bytes begin in its object.
 const BYTES_AT: usize = 4096;
@@ -31,107 +33,6 @@ pub(crate) const FIRST_CAPACITY: usize = 64 << 10;
 pub(crate) const LARGEST: usize = 16 << 10;
 /// An empty ring that is larger gives its memory back.
 const KEPT_CAPACITY: usize = 1 << 20;
-
-/// The first words of the object. Each side writes on lines of its own.
-#[repr(C, align(128))]
-#[derive(Debug)]
-pub(crate) struct Header {
-    /// The most items, and bytes outside of the ring.
-    pub(crate) most_items: AtomicU64,
-    pub(crate) most_outside: AtomicU64,
-    /// The ring's bytes: a power of two. Written under both locks.
-    capacity: AtomicU64,
-    pub(crate) closed: AtomicU32,
-    puts: Side,
-    gets: Side,
-    pub(crate) items: Bed,
-    pub(crate) room: Bed,
-    pub(crate) idle: Bed,
-    /// Items that somebody has done with.
-    pub(crate) done: AtomicU64,
-}
-
-/// What one side knows. Written under its lock.
-#[repr(C, align(128))]
-#[derive(Debug)]
-struct Side {
-    /// Items that have gone through, ever. Its parity says which halves hold.
-    count: AtomicU64,
-    /// Where the next item begins.
-    at: [AtomicU64; 2],
-    /// Bytes outside of the ring that have gone through, ever.
-    outside: [AtomicU64; 2],
-    /// What was last seen of the other side.
-    seen: [AtomicU64; 3],
-}
-
-/// Where threads sleep. See `queue::bed`.
-#[repr(C, align(128))]
-#[derive(Debug)]
-pub(crate) struct Bed {
-    pub(crate) sleepers: AtomicU32,
-    pub(crate) word: AtomicU32,
-}
-
-/// One side's state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Place {
-    count: u64,
-    at: u64,
-    outside: u64,
-}
-
-impl Side {
-    /// The state, for the holder of the side's lock.
-    #[inline]
-    fn own(&self) -> Place {
-        let count = self.count.load(Relaxed);
-        let half = (count & 1) as usize;
-        Place { count, at: self.at[half].load(Relaxed), outside: self.outside[half].load(Relaxed) }
-    }
-
-    /// The state, for the other side: one that held at some moment.
-    #[inline]
-    fn look(&self) -> Place {
-        loop {
-            let count = self.count.load(Acquire);
-            let half = (count & 1) as usize;
-            let place = Place {
-                count,
-                at: self.at[half].load(Relaxed),
-                outside: self.outside[half].load(Relaxed),
-            };
-            // With the fence in `commit`: a half that was overwritten meanwhile comes with a count that has changed.
-            fence(Acquire);
-            if self.count.load(Relaxed) == count {
-                return place;
-            }
-        }
-    }
-
-    #[inline]
-    fn commit(&self, next: Place) {
-        let half = (next.count & 1) as usize;
-        fence(Release);
-        self.at[half].store(next.at, Relaxed);
-        self.outside[half].store(next.outside, Relaxed);
-        // Release: whoever sees the count sees the item, or that its bytes were copied.
-        self.count.store(next.count, Release);
-    }
-
-    #[inline]
-    fn seen(&self) -> Place {
-        let [count, at, outside] = self.seen.each_ref().map(|word| word.load(Relaxed));
-        Place { count, at, outside }
-    }
-
-    #[inline]
-    fn remember(&self, other: Place) {
-        for (word, value) in self.seen.iter().zip([other.count, other.at, other.outside]) {
-            word.store(value, Relaxed);
-        }
-    }
-}
 
 /// In front of each item, aligned to it: bytes up to the next one, then `len << 16 | records`; or `SKIP`.
 const HEAD: usize = 16;
@@ -161,17 +62,6 @@ pub(crate) struct Ring<'a> {
     handle: &'a Handle,
     header: &'a Header,
     bytes: Bytes,
-}
-
-impl Header {
-    /// Writes the header of a new ring into its object.
-    pub(crate) fn found(block: NonNull<u8>, most_items: u64, most_outside: u64) {
-        // SAFETY: the block is as large and as aligned as a header, which is atomics only, and it lives longer than this.
-        let header = unsafe { block.cast::<Self>().as_ref() };
-        header.most_items.store(most_items, Relaxed);
-        header.most_outside.store(most_outside, Relaxed);
-        header.capacity.store(FIRST_CAPACITY as u64, Relaxed);
-    }
 }
 
 /// Bytes that an object of that size has memory for at first.
@@ -339,7 +229,7 @@ impl<'a> Ring<'a> {
     /// Gives the memory of an empty ring back that was large once; for the holder of the putters' lock.
     #[inline]
     pub(crate) fn shrink<G>(&self, getters: impl FnOnce() -> Option<G>) {
-        if self.capacity() > KEPT_CAPACITY as u64 && self.len() == 0 {
+        if self.capacity() > KEPT_CAPACITY as u64 && self.is_empty() {
             self.shrink_now(getters);
         }
     }
@@ -422,124 +312,4 @@ impl<'a> Ring<'a> {
 #[cold]
 fn broken() -> Error {
     Error::new(ErrorKind::Decode, "a queue's memory is not as it should be")
-}
-
-/// The ring's bytes; every access is checked against their length.
-#[derive(Clone, Copy, Debug)]
-struct Bytes {
-    base: NonNull<u8>,
-    len: usize,
-}
-
-impl Bytes {
-    #[inline]
-    fn at(self, at: usize, len: usize) -> Option<NonNull<u8>> {
-        let inside = at <= self.len && len <= self.len - at;
-        // SAFETY: just checked to lie within.
-        inside.then(|| unsafe { self.base.add(at) })
-    }
-
-    #[inline]
-    fn write(self, at: usize, bytes: &[u8]) -> Option<()> {
-        let to = self.at(at, bytes.len())?;
-        // SAFETY: the room lies within the ring, and the lock's holder is the only one who touches it; `bytes` is ours.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) };
-        Some(())
-    }
-
-    #[inline]
-    fn read(self, at: usize, len: usize, into: &mut Vec<u8>) -> Option<()> {
-        let from = self.at(at, len)?;
-        into.clear();
-        into.reserve(len);
-        // SAFETY: the bytes lie within the ring, and the vector has just made room for as many.
-        unsafe {
-            std::ptr::copy_nonoverlapping(from.as_ptr(), into.as_mut_ptr(), len);
-            into.set_len(len);
-        }
-        Some(())
-    }
-
-    #[inline]
-    fn write_words(self, at: usize, words: [u64; 2]) -> Option<()> {
-        let to = self.at(at, HEAD)?.cast::<[u64; 2]>();
-        // SAFETY: as in `write`.
-        unsafe { to.write_unaligned(words) };
-        Some(())
-    }
-
-    #[inline]
-    fn read_words(self, at: usize) -> Option<[u64; 2]> {
-        let from = self.at(at, HEAD)?.cast::<[u64; 2]>();
-        // SAFETY: as in `read`.
-        Some(unsafe { from.read_unaligned() })
-    }
-
-    fn copy(self, from: usize, to: usize, len: usize) {
-        if let (Some(from), Some(to)) = (self.at(from, len), self.at(to, len)) {
-            // SAFETY: both ranges lie within the ring, and the caller holds both locks.
-            unsafe { std::ptr::copy(from.as_ptr(), to.as_ptr(), len) };
-        }
-    }
-}
-
-/// Slots that were kept alive by items of rings that are gone.
-static FREED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-
-/// The next slot that nothing in a ring keeps alive any more.
-pub(crate) fn next_freed() -> Option<usize> {
-    FREED.lock().unwrap_or_else(PoisonError::into_inner).pop()
-}
-
-/// Strikes out the records of what is left in a ring that is being given back, if that is what the slot holds.
-pub(crate) fn bury(arena: &Arena, slot: usize) {
-    let about = arena.slot(slot);
-    let (block, room) = arena.block(slot);
-    let size = (about.size.load(Acquire) as usize).min(room);
-    if about.kind.load(Acquire) & 0xff != Kind::Queue as u64 || size < BACKED {
-        return;
-    }
-    // SAFETY: as in `Ring::new`; the slot is the caller's alone.
-    let header = unsafe { block.cast::<Header>().as_ref() };
-    // SAFETY: within the block.
-    let base = unsafe { block.add(BYTES_AT) };
-    let rest = Rest { header, bytes: Bytes { base, len: size - BYTES_AT } };
-    let mut freed = FREED.lock().unwrap_or_else(PoisonError::into_inner);
-    rest.records(|record| freed.extend(transit::strike(arena, record)));
-}
-
-/// A ring that nobody uses any more.
-struct Rest<'a> {
-    header: &'a Header,
-    bytes: Bytes,
-}
-
-impl Rest<'_> {
-    /// Gives `strike` every record of every item; stops where there is no item.
-    fn records(&self, mut strike: impl FnMut(Record)) -> Option<()> {
-        let (gets, puts) = (self.header.gets.own(), self.header.puts.own());
-        let capacity = self.header.capacity.load(Relaxed);
-        if !capacity.is_power_of_two() {
-            return None;
-        }
-        let mut at = gets.at;
-        for _ in gets.count..puts.count {
-            let mut place = (at & (capacity - 1)) as usize;
-            let [mut need, mut about] = self.bytes.read_words(place)?;
-            if need == SKIP {
-                at = at.checked_add(about)?;
-                place = (at & (capacity - 1)) as usize;
-                [need, about] = self.bytes.read_words(place)?;
-            }
-            let records_at =
-                place + HEAD + ((about >> 16) as usize).checked_next_multiple_of(HEAD)?;
-            for i in 0..(about & 0xffff) as usize {
-                strike(Record::from_words(
-                    self.bytes.read_words(records_at.checked_add(i * RECORD)?)?,
-                ));
-            }
-            at = at.checked_add(need)?;
-        }
-        Some(())
-    }
 }

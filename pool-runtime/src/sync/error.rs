@@ -33,6 +33,11 @@ pub struct LockError<G> {
 }
 
 impl<G> LockError<G> {
+    /// The same, about another guard.
+    pub(crate) fn map<H>(self, guard: impl FnOnce(G) -> H) -> LockError<H> {
+        LockError { error: self.error, guard: self.guard.map(guard) }
+    }
+
     pub(crate) fn owner_died(guard: G) -> Self {
         let error = Error::new(ErrorKind::OwnerDied, "what it guards may be half changed");
         Self { error, guard: Some(guard) }
@@ -40,11 +45,6 @@ impl<G> LockError<G> {
 
     pub(crate) fn from_error(error: Error) -> Self {
         Self { error, guard: None }
-    }
-
-    /// The same, about another guard.
-    pub(crate) fn map<H>(self, guard: impl FnOnce(G) -> H) -> LockError<H> {
-        LockError { error: self.error, guard: self.guard.map(guard) }
     }
 
     /// What kind of failure this is: `OwnerDied` or `Deadlock`, mostly.

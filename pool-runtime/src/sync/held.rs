@@ -49,6 +49,8 @@ struct Shared<'a> {
 }
 
 impl Ground for Shared<'_> {
+    const LOOKS: u32 = 30;
+
     #[inline]
     fn load(&self) -> u64 {
         self.slot.lock.load(Relaxed)

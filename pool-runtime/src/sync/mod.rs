@@ -9,6 +9,8 @@ mod error;
 mod event;
 mod held;
 mod lock;
+#[cfg(test)]
+mod model;
 mod rlock;
 mod semaphore;
 mod slices;

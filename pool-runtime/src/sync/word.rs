@@ -13,6 +13,10 @@ use crate::sys::alive::Thread;
 
 /// What the algorithm stands on.
 pub(crate) trait Ground {
+    /// Looks at the word before the first sleep: a holder on another core is often done by then. Each look is a pause of some
+    /// 40 ns, and all of them together are shorter than a sleep and a wake-up.
+    const LOOKS: u32;
+
     fn load(&self) -> u64;
     /// Acquire on success.
     fn replace(&self, old: u64, new: u64) -> bool;
@@ -46,9 +50,6 @@ pub(crate) enum Refused {
     NotNow,
 }
 
-/// Looks at the word before the first sleep: a holder on another core is often done by then. Each look is a pause of some
-/// 40 ns, and all of them together are shorter than a sleep and a wake-up.
-const LOOKS: u32 = 30;
 /// The first slice of sleep, and the longest: a death is told within the longest and one look at `/proc`.
 const FIRST_SLICE: Duration = Duration::from_millis(2);
 const LONGEST_SLICE: Duration = Duration::from_millis(32);
@@ -60,7 +61,7 @@ pub(crate) fn lock(ground: &impl Ground, me: u64) -> Result<Taken, Refused> {
 }
 
 #[cold]
-fn lock_slowly(ground: &impl Ground, me: u64) -> Result<Taken, Refused> {
+fn lock_slowly<G: Ground>(ground: &G, me: u64) -> Result<Taken, Refused> {
     let (mut looks, mut slice, mut mark) = (0, FIRST_SLICE, 0);
     loop {
         let now = ground.load();
@@ -81,7 +82,7 @@ fn lock_slowly(ground: &impl Ground, me: u64) -> Result<Taken, Refused> {
                 ask(ground, me, now).unwrap_or(Err(Refused::NotNow))
             };
         }
-        if looks < LOOKS {
+        if looks < G::LOOKS {
             looks += 1;
             std::hint::spin_loop();
             continue;

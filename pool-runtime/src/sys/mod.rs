@@ -13,4 +13,5 @@ pub(crate) mod random;
 pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod spawn;
+pub(crate) mod stream;
 pub(crate) mod watch;

@@ -79,7 +79,8 @@ impl<R> Call<R> {
         copies.map_err(|error| Error::os("duplicating a descriptor", error))
     }
 
-    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way.
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way. What the arguments
+    /// name goes on living with the call.
     pub(crate) fn forget_arguments(&mut self) {
         self.bytes = Ok(Arc::new([]));
         self.baggage.luggage = Arc::new([]);
@@ -129,6 +130,8 @@ pub struct PartialCall<V, R> {
     hole: u32,
     size: fn(&V) -> Result<usize, Error>,
     encode: fn(&V, &mut Out<'_>) -> Result<(), crate::codec::Stop>,
+    /// Whether the value, and the result, are encoded by serde, and in no way of their own.
+    by_serde: (bool, bool),
 }
 
 impl<V, R> PartialCall<V, R> {
@@ -142,11 +145,43 @@ impl<V, R> PartialCall<V, R> {
             hole: N::N,
             size: <<T::Params as Nth<N>>::Param as Accepts<V, Plain>>::size,
             encode: <<T::Params as Nth<N>>::Param as Accepts<V, Plain>>::encode,
+            by_serde: const {
+                let hole = <<T::Params as Nth<N>>::Param as Param>::STRIDE.is_none();
+                let plain = <T::Level as Codec<R>>::PLAIN;
+                (hole, <T::Level as Codec<R>>::STRIDE.is_none() && !plain)
+            },
         }
     }
 
+    /// Whether `_` is encoded as serde does it: then an `Option` is a byte that says whether there is a value, and the value.
+    pub(crate) fn hole_is_serde(&self) -> bool {
+        self.by_serde.0
+    }
+
+    /// Whether the result is encoded as serde does it.
+    pub(crate) fn result_is_serde(&self) -> bool {
+        self.by_serde.1
+    }
+
+    /// The bound arguments before `_`.
+    ///
+    /// # Errors
+    /// What an argument said when it was encoded.
+    pub(crate) fn before(&self) -> Result<&[u8], Error> {
+        let (bytes, at) = (self.call.bytes()?, self.hole_at()?);
+        Ok(&bytes[..at])
+    }
+
+    /// The bound arguments behind `_`.
+    ///
+    /// # Errors
+    /// What an argument said when it was encoded.
+    pub(crate) fn after(&self) -> Result<&[u8], Error> {
+        let (bytes, at) = (self.call.bytes()?, self.hole_at()?);
+        Ok(&bytes[at..])
+    }
+
     /// The call with its `_` still open.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn open(&self) -> &Call<R> {
         &self.call
     }
@@ -155,7 +190,6 @@ impl<V, R> PartialCall<V, R> {
     ///
     /// # Errors
     /// What `value` says when it is encoded.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for processes and managers"))]
     pub(crate) fn fill(&self, value: &V) -> Result<Call<R>, Error> {
         let mut item = vec![0; ALIGN + align_up((self.size)(value)?)];
         let mut out = Out::new(&mut item[ALIGN..]);
@@ -171,14 +205,18 @@ impl<V, R> PartialCall<V, R> {
 
     /// The bound arguments with `item` among them, at its position.
     fn insert(&self, item: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok([self.before()?, item, self.after()?].concat())
+    }
+
+    /// Where the argument for `_` belongs among the bound ones.
+    fn hole_at(&self) -> Result<usize, Error> {
         let bytes = self.call.bytes()?;
         let before = (self.call.mask & ((1 << self.hole) - 1)).count_ones();
         let mut rest = In::new(bytes);
         for _ in 0..before {
             super::bound::place(&mut rest)?;
         }
-        let at = bytes.len() - rest.left();
-        Ok([&bytes[..at], item, &bytes[at..]].concat())
+        Ok(bytes.len() - rest.left())
     }
 }
 
