@@ -40,8 +40,10 @@ fn it_is_not_ready_until_the_work_has_ended() {
     let result = par_apply_async!(wait_then(scratch.at("gate"), 5); pool = pool).unwrap();
     assert!(!result.is_ready() && !result.is_successful() && !result.wait_timeout(SOON));
     assert_eq!(result.get_timeout(SOON).unwrap_err().kind(), ErrorKind::TimedOut);
+    assert_eq!(format!("{result:?}"), "AsyncResult { ready: false, .. }");
     scratch.open("gate");
     result.wait();
+    assert_eq!(format!("{result:?}"), "AsyncResult { ready: true, .. }");
     assert!(result.is_ready() && result.is_successful() && result.wait_timeout(Duration::ZERO));
     assert_eq!(result.get_timeout(Duration::ZERO).unwrap(), 5);
     assert!(result.get().is_err(), "the value is given once");
@@ -85,6 +87,30 @@ fn cancel_stops_what_runs_and_what_waits() {
     map.cancel();
     assert_eq!(map.get().unwrap_err().kind(), ErrorKind::Cancelled);
     assert_eq!(wanted.get().unwrap(), 9);
+}
+
+#[test]
+fn cancel_wakes_who_waits() {
+    let (_dog, pool, scratch) = (watchdog(), workers(1), Scratch::new());
+    let result = par_apply_async!(wait_then(scratch.at("never"), 1); pool = pool).unwrap();
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| result.wait());
+        result.cancel();
+        waiting.join().unwrap();
+    });
+    assert_eq!(result.get().unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[test]
+fn a_cancelled_call_calls_its_error_callback() {
+    let (_dog, pool, scratch) = (watchdog(), workers(1), Scratch::new());
+    let (give, take) = mpsc::channel();
+    let result = par_apply_async!(
+        wait_then(scratch.at("never"), 1); pool = pool,
+        error_callback = move |error| give.send(error.kind()).unwrap()
+    );
+    result.unwrap().cancel();
+    assert_eq!(take.recv_timeout(DEADLINE).unwrap(), ErrorKind::Cancelled);
 }
 
 #[test]

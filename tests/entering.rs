@@ -58,7 +58,7 @@ fn cargo(arguments: &[&str]) -> String {
 
 /// Builds are slow where nothing is built yet.
 fn dog() -> common::Watchdog {
-    watchdog_of(DEADLINE * 15)
+    watchdog_of(DEADLINE * 40)
 }
 
 #[track_caller]

@@ -83,6 +83,11 @@ pub use sync::{
 pub use task::{Call, PartialCall, Task};
 pub use waiting::{AsCompleted, Waitable, as_completed, wait_any};
 
+/// The README's programs are compiled and run as its readers would.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
+
 /// All that a program with a pool needs: `use pool_runtime::prelude::*;`.
 pub mod prelude {
     pub use crate::{
