@@ -10,6 +10,11 @@
 #![deny(clippy::pedantic)]
 #![forbid(unsafe_code)]
 
+#[expect(
+    clippy::pedantic,
+    unreachable_pub,
+    reason = "what all tests share is not what is tested here"
+)]
 mod common;
 
 /// Names that the standard library has too, and that generated code must not meet.

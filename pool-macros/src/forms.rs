@@ -183,7 +183,7 @@ impl Invocation {
         let span = Span::call_site()
             .located_at(self.items.as_ref().map_or(self.target.span, Spanned::span));
         let (function, asked) = (form.function(span), self.options.asked());
-        let (holes, items) = (self.holes(), self.given());
+        let (holes, items) = (self.holes(span), self.given());
         let task = local("bound");
         // Bound first: with all its arguments' types found, a mismatch of the items is one message.
         let call = quote_spanned!(span=> __p::#function(#task, #holes, #items, #asked));
@@ -256,10 +256,10 @@ impl Invocation {
             .collect()
     }
 
-    /// The positions that items fill, as an expression.
-    fn holes(&self) -> TokenStream {
+    /// The positions that items fill, as an expression that is blamed when they do not.
+    fn holes(&self, span: Span) -> TokenStream {
         if self.spreads() {
-            let free = local("free");
+            let free = named("free", span);
             return quote!(#free);
         }
         let this = self.this();
@@ -270,9 +270,9 @@ impl Invocation {
         };
         let positions = at.into_iter().map(|at| position(at + this));
         if self.form.is_star() || self.form.is_call() {
-            quote!(__p::Holes::<(#(#positions,)*)>::new())
+            quote_spanned!(span=> __p::Holes::<(#(#positions,)*)>::new())
         } else {
-            quote!(__p::Holes::<__p::One<#(#positions)*>>::new())
+            quote_spanned!(span=> __p::Holes::<__p::One<#(#positions)*>>::new())
         }
     }
 

@@ -1,13 +1,14 @@
 //! The macros of `pool-runtime`, which re-exports and documents them.
 //!
 //! Each file parses one thing and writes it out: `function` and `methods` for `#[pool_task]` (with `attribute`, `signature`
-//! and `registration` below them), `forms` for `par_map!` and its kin (with `target`, `closure` and `options`), `elapsed`.
+//! and `registration` below them), `forms` for `par_map!` and its kin (with `target`, `closure` and `options`), `elapsed`, `managed`.
 
 mod attribute;
 mod closure;
 mod elapsed;
 mod forms;
 mod function;
+mod managed;
 mod methods;
 mod options;
 mod registration;
@@ -34,6 +35,15 @@ pub fn pool_task(attribute: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn elapsed(attribute: TokenStream, item: TokenStream) -> TokenStream {
     elapsed::expand(attribute.into(), item.into()).into()
+}
+
+#[expect(
+    missing_docs,
+    reason = "documented where pool-runtime re-exports it, so that its examples run"
+)]
+#[proc_macro_attribute]
+pub fn managed(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    managed::expand(attribute.into(), item.into()).into()
 }
 
 macro_rules! forms {

@@ -160,7 +160,7 @@ fn shape(this: &Type, method: &ImplItemFn) -> Result<Shape> {
 }
 
 /// `Self` is unknown beside the block, so the type takes its place.
-fn without_self(tokens: TokenStream, this: &Type) -> TokenStream {
+pub(crate) fn without_self(tokens: TokenStream, this: &Type) -> TokenStream {
     tokens
         .into_iter()
         .flat_map(|token| match token {
@@ -176,7 +176,7 @@ fn without_self(tokens: TokenStream, this: &Type) -> TokenStream {
 }
 
 /// The type as people write it.
-fn type_name(this: &Type) -> String {
+pub(crate) fn type_name(this: &Type) -> String {
     this.to_token_stream().to_string().replace(' ', "")
 }
 

@@ -13,6 +13,7 @@ use rustix::process::{Pid, Signal};
 
 use crate::context;
 use crate::error::{Error, ErrorKind};
+use crate::manager;
 use crate::message::{self, FromWorker, Hello, Role, Surroundings};
 use crate::process;
 use crate::shm::tree;
@@ -104,6 +105,7 @@ fn be_a_child() -> ! {
     }
     match hello.role {
         Role::Worker(hello) => worker::main(hello, socket, descriptors),
+        Role::Manager(hello) => manager::server::main(hello, &socket, descriptors),
         Role::Process(hello) => process::main(&hello, &socket),
     }
 }

@@ -5,13 +5,14 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::batch::FRAME;
-use crate::codec::{CHECKED, Codec, In, Level, NONE, POD, SERDE, VEC, zeroed};
+use crate::codec::{CHECKED, Codec, DESCRIPTOR, In, Level, NONE, POD, SERDE, VEC, zeroed};
 use crate::error::{Error, ErrorKind};
 use crate::job::Sink;
 use crate::payload::Payload;
@@ -121,7 +122,7 @@ macro_rules! by_scratch {
 
             #[inline]
             fn one(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<T, Error> {
-                $bytes::<T>(payload, at, scratch)?;
+                $bytes(payload, at, <Self as Codec<T>>::STRIDE.unwrap_or(0), scratch)?;
                 let mut input = In::new(scratch);
                 // What a user's `Deserialize` does must not end the job of which this is one item.
                 let value = unwind::catch(|| <Self as Codec<T>>::decode(&mut input));
@@ -148,26 +149,33 @@ macro_rules! by_scratch {
 by_scratch! {
     SERDE: framed [Serialize + DeserializeOwned];
     CHECKED: side_by_side [NoUninit + CheckedBitPattern];
+    DESCRIPTOR: side_by_side [AsFd + From<OwnedFd>];
     NONE: framed [];
 }
 
 /// Copies a result that has its length in front of it.
-fn framed<T>(payload: &Payload<'_>, at: &mut usize, scratch: &mut Vec<u8>) -> Result<(), Error> {
+fn framed(
+    payload: &Payload<'_>,
+    at: &mut usize,
+    _size: usize,
+    scratch: &mut Vec<u8>,
+) -> Result<(), Error> {
     let (from, len) = frame(payload, at)?;
     scratch.resize(len, 0);
     if payload.copy_at(from, scratch) { Ok(()) } else { Err(cut_off()) }
 }
 
-/// Copies a result of the size of `T`.
+/// Copies a result of `size` bytes.
 #[inline]
-fn side_by_side<T>(
+fn side_by_side(
     payload: &Payload<'_>,
     at: &mut usize,
+    size: usize,
     scratch: &mut Vec<u8>,
 ) -> Result<(), Error> {
-    scratch.resize(size_of::<T>(), 0);
+    scratch.resize(size, 0);
     let whole = payload.copy_at(*at, scratch);
-    *at = at.saturating_add(size_of::<T>());
+    *at = at.saturating_add(size);
     if whole { Ok(()) } else { Err(cut_off()) }
 }
 

@@ -23,6 +23,7 @@ pub(crate) fn enter(hello: &Hello) {
     let (worker_index, prefix) = match &hello.role {
         Role::Worker(worker) => (Some(worker.index), format!("{}:", hello.surroundings.name)),
         Role::Process(process) => (None, process.prefix.clone()),
+        Role::Manager(_) => (None, format!("{}:", hello.surroundings.name)),
     };
     let surroundings = &hello.surroundings;
     let _ = CONTEXT.set(Context {

@@ -1,5 +1,6 @@
 //! The one error of the crate: what failed, where, and of which item.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -200,6 +201,11 @@ impl Error {
         self
     }
 
+    pub(crate) fn without_index(mut self) -> Self {
+        self.inner().index = None;
+        self
+    }
+
     pub(crate) fn with_pid(mut self, pid: u32) -> Self {
         self.inner().worker_pid = Some(pid);
         self
@@ -265,6 +271,22 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {}
+
+thread_local! {
+    static REFUSAL: RefCell<Option<Error>> = const { RefCell::new(None) };
+}
+
+/// An error as serde's, which is text: the error itself is kept for [`take_refusal`].
+pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
+    let text = E::custom(&error);
+    REFUSAL.set(Some(error));
+    text
+}
+
+/// What the last [`refuse`] on this thread refused, told once: for the codec, when decoding has failed.
+pub(crate) fn take_refusal() -> Option<Error> {
+    REFUSAL.take()
+}
 
 /// The name of a signal, for people.
 pub(crate) fn signal_name(signal: i32) -> String {

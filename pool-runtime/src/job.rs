@@ -4,6 +4,8 @@
 //! results into the other, many at a time, so that a call through a trait object is paid once per block and not once per item.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use crate::codec::{ALIGN, Out, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::shm::pins::Pins;
 use crate::unwind;
 
 /// What to run, and under which limits. The items come separately, through a [`Source`].
@@ -26,6 +29,17 @@ pub struct JobSpec {
     pub item_stride: Option<usize>,
     /// What the caller asked for.
     pub options: Options,
+    /// What the bound arguments take along.
+    pub(crate) baggage: Baggage,
+}
+
+/// What bytes take along that is not in them, and must last as long as they do.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Baggage {
+    /// Descriptors, by position.
+    pub(crate) luggage: Arc<[OwnedFd]>,
+    /// Shared objects. Held, and never looked at.
+    pub(crate) _pins: Arc<Pins>,
 }
 
 /// The options of one call, as the caller wrote them; what is `None` comes from the task, then from the pool.
@@ -164,12 +178,11 @@ impl<'a> ItemWriter<'a> {
             self.out.align(ALIGN)?;
             let start = self.out.position();
             let alone = self.base + start == 0;
-            let left = self.out.left();
-            let mut item = Out::new(self.out.reserve(left)?);
-            let result = encode(&mut item);
-            let end = start + item.position();
-            self.out.rewind(end);
-            result?;
+            let mut item = self.out.rest();
+            encode(&mut item)?;
+            let len = item.position();
+            let end = start + len;
+            self.out.advance(len);
             let place = ends.get_mut(self.count).ok_or(Stop::Full)?;
             *place = match u32::try_from(self.base + end) {
                 Ok(end) if end != TO_THE_END => end,
@@ -194,7 +207,7 @@ impl<'a> ItemWriter<'a> {
     ) -> Option<Filled> {
         let Self { out, count, tally, .. } = self;
         let before = tally.before + *count as u32;
-        let (room, at) = out.rest();
+        let (room, at) = out.rest_and_place();
         // Counted one by one: a panic of the input must not lose those before it.
         let mut filled = Strided { stride, new: 0, count, at };
         for room in room.chunks_exact_mut(stride).take(max) {

@@ -74,6 +74,39 @@
 /// attribute takes the function's name among types too, so no module, type or trait of that name can stand beside it.
 pub use pool_macros::pool_task;
 
+/// Makes the `pub` methods of a type callable in the server of a [`Manager`](crate::Manager), on one object that many share.
+///
+/// ```
+/// use pool_runtime::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Default, Serialize, Deserialize)]
+/// struct Counter { total: u64 }
+///
+/// #[managed]
+/// impl Counter {
+///     pub fn add(&mut self, n: u64) -> u64 {
+///         self.total += n;
+///         self.total
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Error> {
+/// let m = Manager::start()?;
+/// let counter: Proxy<Counter> = m.create(Counter::default())?;
+/// assert_eq!(counter.add(3)?, 3);
+/// assert_eq!(counter.clone().add(4)?, 7);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A [`Proxy`](crate::Proxy) has a method for each `pub` method with `&self` or `&mut self`, with the parameter forms of tasks,
+/// and with the result in a `Result`. What else stands in the block stays where it is. The object lives in the server, and
+/// there the methods run, one call at a time; a panic is an error of kind `Panicked` for its caller, and the object stays as
+/// the method left it. The type derives `serde::Serialize` and `serde::Deserialize`, to get there; it cannot be generic, and
+/// has one marked block. `crate = path` names this crate, for a crate that re-exports it.
+pub use pool_macros::managed;
+
 /// Applies a task to each item, in several processes, and gives the results in the order of the input.
 ///
 /// ```

@@ -29,6 +29,24 @@ pub(crate) struct Hello {
 pub(crate) enum Role {
     Worker(WorkerHello),
     Process(ProcessHello),
+    Manager(ManagerHello),
+}
+
+/// What a manager's server is told. Descriptors: the listening socket of this machine, then those of others.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ManagerHello {
+    /// What it says it is.
+    pub(crate) server: u128,
+    /// The name of its socket on this machine.
+    pub(crate) local: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
+impl std::fmt::Debug for ManagerHello {
+    /// Without the key.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManagerHello").field("server", &self.server).finish_non_exhaustive()
+    }
 }
 
 /// What a worker is told. Descriptors: control segment, input segment, its result segment.
@@ -67,6 +85,10 @@ impl EncodedCall {
     /// # Errors
     /// What an argument said when it was encoded.
     pub(crate) fn of<R>(call: &Call<R>) -> Result<Self, Error> {
+        if !call.luggage()?.is_empty() {
+            let text = "an initializer or finalizer takes no files, sockets and connections along";
+            return Err(Error::new(ErrorKind::Encode, text));
+        }
         Ok(Self { task: call.task()?.id().0, arguments: call.bytes()?.to_vec() })
     }
 }
@@ -84,11 +106,29 @@ pub(crate) struct Surroundings {
     pub(crate) parent_name: String,
 }
 
-/// The only thing that a worker says.
+/// What a worker says.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum FromWorker {
     /// It cannot begin: its surroundings or its initializer failed. It leaves.
     Failed(Error),
+    /// It is about to decode a descriptor of this job.
+    Wants { job: u64, number: u64 },
+    /// It has encoded a descriptor into a result of this job. The descriptor comes with the message, which is sent before the
+    /// result is posted.
+    Sends { job: u64, number: u64 },
+    /// A result of this job names these shared objects, by slot and generation, which it holds until it is answered.
+    Holds { job: u64, slots: Vec<(u32, u32)> },
+}
+
+/// The answers.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum ToWorker {
+    /// To `Wants`: the descriptor comes with it.
+    Here,
+    /// To `Wants`.
+    Missing(Error),
+    /// To `Holds`: they are held here too.
+    Held,
 }
 
 /// Longer messages travel in a file of their own: a socket's buffer is small.

@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::codec::{Codec, In, Level, SERDE};
 use crate::error::{Error, ErrorKind};
 use crate::luggage;
+use crate::shm::pins;
 use crate::supervisor::{self, Ward};
 use crate::sys::socket::{self, Socket};
 use crate::sys::watch;
@@ -87,7 +88,13 @@ impl<T: Serialize + DeserializeOwned> Connection<T> {
     /// Kind `Encode` when the value cannot be encoded, after which the connection goes on; `Disconnected` when the other end
     /// is closed; `Io` when memory has run out.
     pub fn send(&self, value: T) -> Result<(), Error> {
-        wire::send(&self.end.socket, VALUE, Vec::new(), &Value(&value))
+        let (sent, transit) =
+            pins::kept(|| wire::send(&self.end.socket, VALUE, Vec::new(), &Value(&value)));
+        if sent.is_ok() {
+            // Handles in the value live until they are opened at the other end.
+            transit.keep();
+        }
+        sent
     }
 
     /// Waits for a value.
@@ -132,7 +139,7 @@ impl<T> Serialize for Connection<T> {
 
 impl<'de, T> Deserialize<'de> for Connection<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u32::deserialize(deserializer)?;
+        let number = u64::deserialize(deserializer)?;
         let descriptor = luggage::take(number).map_err(D::Error::custom)?;
         Ok(Self::new(Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?))
     }

@@ -8,8 +8,14 @@ pub use crate::codec::{
 };
 pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
+pub use crate::error::Error;
 pub use crate::imap::{Imap, ImapUnordered};
-pub use crate::job::{Filled, ItemWriter, Source};
+pub use crate::job::{Filled, Finish, ItemWriter, JobSpec, Options, Sink, Source};
+pub use crate::manager::managed::{
+    Managed, ManagedDef, ManagedHandle, ManagedMethod, ManagedMethods, managed_call, managed_open,
+    managed_put, managed_reply, managed_take, managed_this, managed_type,
+};
+pub use crate::payload::Payload;
 pub use crate::pool::later::{Later, apply_async, map_async};
 pub use crate::pool::typed::{AsPool, Asked, apply, imap, imap_unordered, map};
 pub use crate::progress::IntoProgress;

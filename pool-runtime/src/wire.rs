@@ -188,3 +188,51 @@ fn open<R>(
 fn unknown() -> Error {
     Error::new(ErrorKind::Decode, "a packet of an unknown form")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket;
+
+    fn read(ours: &Socket) -> Result<Vec<u64>, Error> {
+        receive(ours, Some(Instant::now()), |_, bytes| {
+            let mut input = In::new(bytes);
+            <Level<SERDE> as Codec<Vec<u64>>>::decode(&mut input)
+        })
+    }
+
+    #[test]
+    fn no_packet_of_nonsense_does_harm() {
+        let (ours, theirs) = socket::pair().expect("descriptors");
+        let mut random = 5_u64;
+        for _ in 0..20_000 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let len = 1 + random as usize % 40;
+            let mut packet: Vec<u8> = (0..len).map(|i| (random >> (i % 57)) as u8).collect();
+            packet[0] %= 3;
+            theirs.send(&packet, &[]).expect("it is open");
+            // Whatever it is, it is a value or an error; and it is gone then.
+            let _ = read(&ours);
+        }
+        send(&theirs, 0, Vec::new(), &Value(&vec![1_u64, 2])).expect("it is open");
+        assert_eq!(read(&ours).expect("it is a value"), [1, 2]);
+    }
+
+    #[test]
+    fn files_that_may_change_are_not_read() {
+        let (ours, theirs) = socket::pair().expect("descriptors");
+        let file = memory::create("pool-test", 4096).expect("memory");
+        let mut packet = vec![IN_FILE, 0];
+        packet.extend(64_u64.to_le_bytes());
+        theirs.send(&packet, &[file.as_fd()]).expect("it is open");
+        assert_eq!(read(&ours).expect_err("it may change").kind(), ErrorKind::Decode);
+        let (file, ()) = memory::sealed("pool-test", 16, |_| Ok(())).expect("memory");
+        theirs.send(&packet, &[file.as_fd()]).expect("it is open");
+        assert_eq!(read(&ours).expect_err("it is too short").kind(), ErrorKind::Decode);
+        packet[2..].copy_from_slice(&u64::MAX.to_le_bytes());
+        theirs.send(&packet, &[file.as_fd()]).expect("it is open");
+        assert_eq!(read(&ours).expect_err("it is too short").kind(), ErrorKind::Decode);
+    }
+}

@@ -5,8 +5,9 @@
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicU32;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::rc::Rc;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::atomic::{AtomicU32, fence};
 use std::time::{Duration, Instant};
 
 use crate::batch::{Batch, Host, ItemBytes, Layout};
@@ -16,9 +17,12 @@ use crate::board::layout::{Cell, FAILURE, RESULTS, SLEEPING, SPINNING, TABLE, Ta
 use crate::board::outbox::{Place, Writer};
 use crate::board::sleep::{self, Patience};
 use crate::codec;
+use crate::errands::Errands;
 use crate::error::{Error, ErrorKind};
+use crate::luggage;
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
+use crate::shared;
 use crate::sys::memory::{Access, Map};
 use crate::sys::process::private_memory;
 use crate::sys::signals;
@@ -31,7 +35,8 @@ pub(crate) fn main(
     socket: Socket,
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
-    let code = match Worker::begin(&hello, descriptors) {
+    let socket = Rc::new(socket);
+    let code = match Worker::begin(&hello, descriptors, Errands::new(Rc::clone(&socket))) {
         Ok(mut worker) => worker.live(&hello, &socket),
         Err(error) => fail(&socket, error.with_kind(ErrorKind::Spawn)),
     };
@@ -49,18 +54,23 @@ pub(crate) struct Worker {
     control: &'static ControlMap,
     input: Map,
     writer: Writer,
+    errands: Errands,
     pace: Pace,
     task: Option<(u64, &'static TaskDef)>,
     items_left: u64,
     /// Bytes of private memory that it may keep after an item.
     may_keep: Option<usize>,
+    /// Since it took something last.
+    has_waited: bool,
 }
 
 impl Worker {
     pub(crate) fn begin(
         hello: &WorkerHello,
         mut descriptors: impl Iterator<Item = OwnedFd>,
+        errands: Errands,
     ) -> Result<Self, Error> {
+        shared::know_parts();
         let mut next = || {
             descriptors
                 .next()
@@ -77,10 +87,12 @@ impl Worker {
             control,
             input: Map::new(next()?.as_fd(), hello.input_len, Access::Read)?,
             writer: Writer::new(Map::new(next()?.as_fd(), hello.results_len, Access::Write)?),
+            errands,
             pace: Pace::new(),
             task: None,
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
             may_keep: None,
+            has_waited: true,
         })
     }
 
@@ -97,7 +109,9 @@ impl Worker {
         let _ = std::io::stdout().flush();
         self.may_keep = hello.memory_limit.and_then(may_keep);
         self.cell().phase.store(phase::IDLE, Release);
-        self.serve();
+        let (ask, ahead) = self.errands.ways();
+        luggage::at_work(ask, ahead, || self.serve());
+        self.errands.finish();
         self.cell().phase.store(phase::LEAVING, Release);
         if let Some(call) = &hello.finalizer
             && let Err(error) = run_call(call)
@@ -139,9 +153,18 @@ impl Worker {
                 },
                 || cell.counted.store(0, Release),
             );
-            // A wake-up that went to a worker that was killed is lost; this one passes on what it leaves.
+        }
+        self.has_waited = true;
+    }
+
+    /// Passes on what this worker leaves: a wake-up that went to one that was killed is lost, and what was published while this
+    /// one still counted as looking woke nobody. The fence pairs with that in `Head::published`: either the publisher sees that
+    /// this one looks no longer, or this one sees the work.
+    fn pass_on(&mut self) {
+        if std::mem::take(&mut self.has_waited) {
+            fence(SeqCst);
             if claim::has_work(self.control) {
-                head.worker_bed().wake(1);
+                self.control.head.worker_bed().wake(1);
             }
         }
     }
@@ -154,6 +177,7 @@ impl Worker {
             u64::from(wanted).min(left) as u32
         };
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
+        self.pass_on();
         let count = taken.items.len() as u32;
         self.items_left -= u64::from(count);
         if taken.about.chunk == 0 || self.may_keep.is_some() {
@@ -186,16 +210,19 @@ impl Worker {
             done: taken.items.start,
         };
         match prepare(&self.input, &mut self.task, &taken.about) {
-            Ok((task, items, bound)) => (task.run)(&mut Batch {
-                bound,
-                bound_mask: taken.about.bound_mask,
-                job: taken.about.job,
-                items,
-                range: taken.items.clone(),
-                host: &mut host,
+            Ok((task, items, bound)) => self.errands.accompany(taken.about.job, || {
+                (task.run)(&mut Batch {
+                    bound,
+                    bound_mask: taken.about.bound_mask,
+                    job: taken.about.job,
+                    items,
+                    range: taken.items.clone(),
+                    host: &mut host,
+                });
             }),
             Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
         }
+        shared::let_go_of_parts();
     }
 }
 

@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::codec::align_up;
 use crate::error::{Error, ErrorKind};
 use crate::job::{ItemWriter, TO_THE_END, Tally};
+use crate::luggage::Kept;
+use crate::shm::pins::Pins;
 use crate::sys::memory::{self, Access, Map};
 
 /// What is asked for at first; less where the address space is limited.
@@ -73,7 +75,7 @@ impl Input {
     pub(crate) fn block(self: &Arc<Self>, len: usize) -> Result<Block, Error> {
         let whole = len.max(1).checked_next_multiple_of(GRAIN).ok_or_else(|| too_large(len))?;
         let at = self.space().take(whole).ok_or_else(|| too_large(len))?;
-        let block = Block { input: Arc::clone(self), at, len: whole };
+        let block = Block { input: Arc::clone(self), at, len: whole, along: Mutex::default() };
         if whole >= ASK_FIRST {
             memory::allocate(self.file.as_fd(), at, whole)?;
         }
@@ -95,6 +97,21 @@ pub(crate) struct Block {
     input: Arc<Input>,
     at: usize,
     len: usize,
+    /// What the items take along that is not in their bytes.
+    along: Mutex<Vec<Arc<Along>>>,
+}
+
+/// Descriptors and shared objects that last as long as the block.
+#[derive(Debug)]
+pub(crate) struct Along {
+    pub(crate) luggage: Vec<Kept>,
+    pub(crate) pins: Pins,
+}
+
+impl Along {
+    fn is_empty(&self) -> bool {
+        self.luggage.is_empty() && self.pins.is_empty()
+    }
 }
 
 impl Block {
@@ -104,6 +121,20 @@ impl Block {
 
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Keeps what its items take along, and what was left over before; gives what is new, which may be left over again.
+    pub(crate) fn take_along(
+        &self,
+        left_over: Option<Arc<Along>>,
+        new: Along,
+    ) -> Option<Arc<Along>> {
+        let new = (!new.is_empty()).then(|| Arc::new(new));
+        if left_over.is_some() || new.is_some() {
+            let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
+            along.extend(left_over.into_iter().chain(new.clone()));
+        }
+        new
     }
 
     /// A block that holds `bytes`, for good.

@@ -6,7 +6,7 @@
 //! while it runs it counts what is finished: when it dies, at whatever instruction, its cell and the run's words say which
 //! item it was running, which were finished, and which were never begun.
 
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use super::atomic::{AtomicU32, AtomicU64};
 
 /// Runs that are in use at one time. Each costs one line pair; a caller that finds none free waits for one.
 pub(crate) const RUNS: usize = 1024;

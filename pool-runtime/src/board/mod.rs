@@ -5,10 +5,12 @@
 //! and `sleep` how each side waits for the other.
 #![expect(unsafe_code, reason = "views shared memory as the atomics that it holds")]
 
+mod atomic;
 pub(crate) mod claim;
 pub(crate) mod input;
 pub(crate) mod layout;
 pub(crate) mod outbox;
+pub(crate) mod remains;
 pub(crate) mod sleep;
 
 use std::ops::Deref;

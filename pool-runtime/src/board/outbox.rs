@@ -60,8 +60,8 @@ pub(crate) struct Place<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Spot {
-    /// In the ring, from one count to another.
-    Ring { from: u64, to: u64 },
+    /// In the ring, from this count on.
+    Ring { from: u64 },
     /// An extent, by offset and size.
     Extent { at: usize, len: usize },
 }
@@ -73,7 +73,7 @@ impl Writer {
             at: 0,
             live: VecDeque::new(),
             free_to: RING as u64,
-            given: Spot::Ring { from: 0, to: 0 },
+            given: Spot::Ring { from: 0 },
             extents: Extents::new(),
             posted: 0,
             taken: 0,
@@ -117,7 +117,7 @@ impl Writer {
             }
             self.forget_taken(place.cell);
             let oldest = self.live.iter().find_map(|(_, spot)| match spot {
-                Spot::Ring { from, .. } => Some(*from),
+                Spot::Ring { from } => Some(*from),
                 Spot::Extent { .. } => None,
             });
             self.free_to = oldest.unwrap_or(self.at) + RING as u64;
@@ -136,7 +136,7 @@ impl Writer {
         if free < need {
             return None;
         }
-        self.given = Spot::Ring { from: self.at, to: self.at + free as u64 };
+        self.given = Spot::Ring { from: self.at };
         Some((RESULTS_AT + place, free))
     }
 
@@ -201,10 +201,10 @@ impl Writer {
             }
         }
         let at = match self.given {
-            Spot::Ring { from, .. } => {
+            Spot::Ring { from } => {
                 let to = from + align_up(len) as u64;
                 self.at = to;
-                self.live.push_back((self.posted, Spot::Ring { from, to }));
+                self.live.push_back((self.posted, Spot::Ring { from }));
                 RESULTS_AT + (from % RING as u64) as usize
             }
             Spot::Extent { at, .. } => {
@@ -212,7 +212,7 @@ impl Writer {
                 EXTENTS_AT + at
             }
         };
-        self.given = Spot::Ring { from: self.at, to: self.at };
+        self.given = Spot::Ring { from: self.at };
         self.posted += 1;
         let outbox = self.outbox();
         let post = &outbox.posts[(self.posted - 1) as usize % POSTS];

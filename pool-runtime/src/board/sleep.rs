@@ -4,9 +4,9 @@
 //! misses the announcement: one of the two comes first in the total order of sequentially consistent fences.
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
-use std::sync::atomic::{AtomicU32, fence};
 use std::time::{Duration, Instant};
 
+use super::atomic::{AtomicU32, fence};
 use super::layout::{Cell, Control, Head};
 use crate::sys::futex;
 

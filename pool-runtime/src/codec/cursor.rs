@@ -47,6 +47,18 @@ impl<'a> Out<'a> {
         self.at = position.min(self.at);
     }
 
+    /// A cursor over what is left. What it writes counts when [`advance`](Self::advance) says so, and not when its user panics.
+    #[inline]
+    pub(crate) fn rest(&mut self) -> Out<'_> {
+        Out::new(&mut self.room[self.at..])
+    }
+
+    /// Counts `len` bytes that were written by way of [`rest`](Self::rest).
+    #[inline]
+    pub(crate) fn advance(&mut self, len: usize) {
+        self.at = self.room.len().min(self.at + len);
+    }
+
     /// How many bytes still fit.
     #[inline]
     pub fn left(&self) -> usize {
@@ -90,7 +102,7 @@ impl<'a> Out<'a> {
 
     /// The room that is left, and the word that says where it begins: for whoever writes there to say how far that was.
     #[inline]
-    pub(crate) fn rest(&mut self) -> (&mut [u8], &mut usize) {
+    pub(crate) fn rest_and_place(&mut self) -> (&mut [u8], &mut usize) {
         (&mut self.room[self.at..], &mut self.at)
     }
 

@@ -8,6 +8,7 @@
 //! one more `impl Codec<T> for Level<N>`.
 
 use std::marker::PhantomData;
+use std::os::fd::{AsFd, OwnedFd};
 
 use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 use serde::Serialize;
@@ -24,6 +25,8 @@ pub(crate) const POD: u8 = 1;
 pub(crate) const VEC: u8 = 2;
 /// The value's own bytes, which not every pattern of bytes is: `bool`, `char`, `NonZero`.
 pub(crate) const CHECKED: u8 = 3;
+/// A file or socket: its descriptor goes beside the bytes.
+pub(crate) const DESCRIPTOR: u8 = 4;
 /// Not at all. The definition does not compile, for a reason that [`Sendable`] gives.
 pub(crate) const NONE: u8 = u8::MAX;
 
@@ -71,6 +74,8 @@ pub trait Fallback {
     const IS_CHECKED: bool = false;
     /// Whether serde knows it.
     const IS_SERDE: bool = false;
+    /// Whether it is a file or a socket.
+    const IS_DESCRIPTOR: bool = false;
 }
 
 impl<T: ?Sized> Fallback for Probe<T> {}
@@ -95,14 +100,20 @@ impl<T: Serialize + DeserializeOwned> Probe<T> {
     pub const IS_SERDE: bool = true;
 }
 
+impl<T: AsFd + From<OwnedFd>> Probe<T> {
+    /// Whether it is a file or a socket.
+    pub const IS_DESCRIPTOR: bool = true;
+}
+
 /// The level for these answers: what is fastest comes first.
 #[must_use]
-pub const fn level(pod: bool, vec: bool, checked: bool, serde: bool) -> u8 {
-    match (pod, vec, checked, serde) {
-        (true, _, _, _) => POD,
-        (_, true, _, _) => VEC,
-        (_, _, true, _) => CHECKED,
-        (_, _, _, true) => SERDE,
+pub const fn level(pod: bool, vec: bool, checked: bool, serde: bool, descriptor: bool) -> u8 {
+    match (pod, vec, checked, serde, descriptor) {
+        (true, _, _, _, _) => POD,
+        (_, true, _, _, _) => VEC,
+        (_, _, true, _, _) => CHECKED,
+        (_, _, _, true, _) => SERDE,
+        (_, _, _, _, true) => DESCRIPTOR,
         _ => NONE,
     }
 }
@@ -123,6 +134,7 @@ impl<T: ?Sized> Sendable<Verdict<SERDE>> for T {}
 impl<T: ?Sized> Sendable<Verdict<POD>> for T {}
 impl<T: ?Sized> Sendable<Verdict<VEC>> for T {}
 impl<T: ?Sized> Sendable<Verdict<CHECKED>> for T {}
+impl<T: ?Sized> Sendable<Verdict<DESCRIPTOR>> for T {}
 
 /// The number of the level of a concrete type.
 #[doc(hidden)]
@@ -136,6 +148,12 @@ macro_rules! __level {
         )]
         use $crate::__private::Fallback as _;
         type Asked = $crate::__private::Probe<$t>;
-        $crate::__private::level(Asked::IS_POD, Asked::IS_VEC, Asked::IS_CHECKED, Asked::IS_SERDE)
+        $crate::__private::level(
+            Asked::IS_POD,
+            Asked::IS_VEC,
+            Asked::IS_CHECKED,
+            Asked::IS_SERDE,
+            Asked::IS_DESCRIPTOR,
+        )
     }};
 }

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::cursor::In;
+use super::values;
 use crate::error::{Error, ErrorKind};
 
 /// Appends the encoding of `message` to `bytes`.
@@ -15,14 +17,16 @@ pub(crate) fn encode(message: &impl Serialize, bytes: &mut Vec<u8>) -> Result<()
         .map_err(|error| Error::new(ErrorKind::Encode, error.to_string()))
 }
 
-/// Decodes a message that is as long as `bytes`.
+/// Decodes a message that is as long as `bytes`. A worker that was taken over may have written them, so no length is believed.
 ///
 /// # Errors
 /// Kind `Decode`.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    match bincode::serde::decode_from_slice(bytes, bincode::config::legacy()) {
-        Ok((message, used)) if used == bytes.len() => Ok(message),
-        Ok(_) => Err(Error::new(ErrorKind::Decode, "bytes are left behind a message")),
-        Err(error) => Err(Error::new(ErrorKind::Decode, error.to_string())),
+    let mut input = In::new(bytes);
+    let message = values::decode(&mut input)?;
+    if input.is_empty() {
+        Ok(message)
+    } else {
+        Err(Error::new(ErrorKind::Decode, "bytes are left behind a message"))
     }
 }

@@ -5,6 +5,7 @@
 
 mod cursor;
 mod decoder;
+mod descriptor;
 mod json;
 mod level;
 pub(crate) mod message;
@@ -12,7 +13,7 @@ mod plain;
 pub(crate) mod slice;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(crate) mod values;
 
 pub(crate) use cursor::align_up;
 pub use cursor::{ALIGN, In, Out, Stop};
@@ -20,5 +21,5 @@ pub use json::Json;
 pub use level::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
 pub use slice::SliceCodec;
 
-pub(crate) use level::{CHECKED, NONE, POD, SERDE, VEC};
+pub(crate) use level::{CHECKED, DESCRIPTOR, NONE, POD, SERDE, VEC};
 pub(crate) use plain::zeroed;

@@ -5,7 +5,7 @@
 use bytemuck::Pod;
 
 use super::cursor::{ALIGN, In, Out, Stop};
-use super::level::{CHECKED, Codec, Level, NONE, POD, SERDE, VEC};
+use super::level::{CHECKED, Codec, DESCRIPTOR, Level, NONE, POD, SERDE, VEC};
 use super::plain;
 use crate::error::{Error, ErrorKind};
 use crate::task::part;
@@ -161,7 +161,7 @@ macro_rules! element_by_element {
     )*};
 }
 
-element_by_element!(SERDE VEC CHECKED NONE);
+element_by_element!(SERDE VEC CHECKED DESCRIPTOR NONE);
 
 fn elements<T, L: Codec<T>>(input: &mut In<'_>) -> Result<Vec<T>, Error> {
     if input.u64()? != INLINE {

@@ -166,6 +166,7 @@ fn forged_nesting_is_refused() {
     #[derive(Debug, Deserialize, Serialize)]
     struct Chain(Option<Box<Chain>>);
     assert!(back::<Chain, Level<SERDE>>(&vec![1; 1 << 20]).is_err());
+    assert!(back::<Chain, Level<SERDE>>(&[&[1; 400][..], &[0]].concat()).is_ok());
 }
 
 #[test]

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::cursor::{In, Out, Stop};
 use super::decoder::Decoder;
 use super::level::{Codec, Level, SERDE};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, take_refusal};
 
 impl<T: Serialize + DeserializeOwned> Codec<T> for Level<SERDE> {
     const STRIDE: Option<usize> = None;
@@ -58,7 +58,10 @@ pub(crate) fn size<T: Serialize + ?Sized>(value: &T) -> Result<usize, Error> {
 /// # Errors
 /// Kind `Decode` for any other bytes.
 pub(crate) fn decode<T: DeserializeOwned>(input: &mut In<'_>) -> Result<T, Error> {
-    T::deserialize(&mut Decoder::new(input)).map_err(Error::from)
+    let _ = take_refusal();
+    // A handle that could not be opened says why in an error of its own, which serde would make text of.
+    T::deserialize(&mut Decoder::new(input))
+        .map_err(|failure| take_refusal().unwrap_or_else(|| failure.into()))
 }
 
 struct Room<'a, 'b> {

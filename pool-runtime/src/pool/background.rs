@@ -276,8 +276,8 @@ impl Shared {
     fn serve(&mut self) {
         // With nothing to do it sleeps for good, and holds nothing; it wakes when a call comes, and ends with the engine.
         while let Some(single) = self.next_call() {
-            self.accept(single);
             let Some(engine) = self.engine.upgrade() else { return };
+            self.accept(&engine, single);
             while !self.singles.is_empty() {
                 self.round(&engine);
             }
@@ -288,18 +288,20 @@ impl Shared {
         self.receiver.recv().ok()
     }
 
-    fn accept(&mut self, single: Single) {
+    /// Takes a call, and looks at it at once: what came for it before it came here was noticed while nobody knew it.
+    fn accept(&mut self, engine: &Arc<Engine>, single: Single) {
         let Some(ticket) = single.running.ticket() else { return };
         if !single.fed {
             self.unfed.push_back(ticket);
         }
         self.singles.insert(ticket, single);
+        self.poll(engine, ticket);
     }
 
     fn round(&mut self, engine: &Arc<Engine>) {
         let arrivals = engine.background.arrivals.load(Ordering::Acquire);
         while let Ok(single) = self.receiver.try_recv() {
-            self.accept(single);
+            self.accept(engine, single);
         }
         let (noticed, broken) = engine.notices();
         let noticed = if broken { self.singles.keys().copied().collect() } else { noticed };
@@ -310,7 +312,8 @@ impl Shared {
         let fed = self.feed(engine);
         if !moved && !fed {
             let ready = || {
-                engine.background.arrivals.load(Ordering::Acquire) != arrivals || engine.has_posts()
+                engine.background.arrivals.load(Ordering::Acquire) != arrivals
+                    || engine.has_notices()
             };
             engine.await_posts(1, SLEEP, ready);
         }

@@ -16,6 +16,7 @@ use crate::board::input::Input;
 use crate::board::layout::WORKERS;
 use crate::context;
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::message::EncodedCall;
 use crate::supervisor::{self, Ward};
 use crate::sys::{memory, oom};
@@ -56,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) nice: Option<i32>,
     pub(crate) cpus: Option<Vec<usize>>,
     pub(crate) executable: Option<PathBuf>,
+    /// What the initializer and the finalizer name.
+    pub(crate) baggage: Vec<Baggage>,
     /// An eighth of the machine's memory, in bytes.
     pub(crate) memory_eighth: usize,
 }
@@ -152,7 +155,10 @@ impl Builder {
     /// Keeps the first failure for `build`.
     fn encoded<R>(&mut self, call: &Call<R>) -> Option<EncodedCall> {
         match EncodedCall::of(call) {
-            Ok(call) => Some(call),
+            Ok(encoded) => {
+                self.config.baggage.push(call.baggage());
+                Some(encoded)
+            }
             Err(error) => {
                 self.error.get_or_insert(error);
                 None
@@ -178,12 +184,12 @@ impl Builder {
                 crate::worker::run_call(call)
                     .map_err(|error| error.with_kind(ErrorKind::Initializer))?;
             }
-            return Ok(Pool::from_inner(Inner { engine: None, jobs: AtomicU64::new(1) }));
+            return Ok(Pool::from_inner(Inner { engine: None }));
         }
         config.memory_eighth = memory::total() / 8;
         oom::remember();
         let engine = Engine::launch(config)?;
-        Ok(Pool::from_inner(Inner { engine: Some(engine), jobs: AtomicU64::new(1) }))
+        Ok(Pool::from_inner(Inner { engine: Some(engine) }))
     }
 }
 

@@ -6,22 +6,25 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::desk::{Desk, Stage};
-use super::seat::{self, Remains, Seat, Sentence, Worker};
+use super::seat::{Seat, Sentence, Worker};
 use crate::batch::FRAME;
 use crate::board::claim;
 use crate::board::layout::{Control, phase};
+use crate::board::remains::{self, Remains};
 use crate::error::{Error, ErrorKind};
-use crate::message::{self, FromWorker};
 use crate::payload::Payload;
+use crate::shm::sweep;
 use crate::supervisor;
 use crate::sys::process::Ending;
 use crate::sys::{oom, signals};
 
-/// Starts that failed, with no worker that is ready, before the pool gives up.
+/// Starts that failed, with no worker that is ready, before the pool gives up. What fails by itself fails again; that a worker
+/// is killed from outside, by SIGKILL, says little of the next.
 const FALSE_STARTS: u32 = 3;
+const KILLED_STARTS: u32 = 24;
 /// Wait before a start that follows a false one; twice as long each time, at most `LONGEST_WAIT`.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
 impl Engine {
     /// Runs on the supervisor's thread when the process in that seat may have ended.
@@ -34,26 +37,32 @@ impl Engine {
         };
         if let Ok(supervisor) = supervisor::get() {
             supervisor.unwatch(&worker.child);
+            supervisor.unwatch(&worker.socket);
         }
+        desk.run_errands(&mut worker);
         desk.drain_worker(&mut worker, None);
         let cell = desk.seats[index].cell(&self.control);
-        let remains = Remains::of(cell);
-        let refusal = refusal(&worker);
-        let ready = remains.phase != phase::STARTING && refusal.is_none();
+        let left = Remains::of(cell);
+        let refusal = worker.refusal.take();
+        let ready = left.phase != phase::STARTING && refusal.is_none();
         if ready {
             desk.seats[index].failures = 0;
-            desk.settle(&self.control, &worker, remains, ending);
+            desk.settle(&self.control, &worker, left, ending);
         } else {
+            let killed = ending == Ending::Signalled(libc::SIGKILL) && worker.sentence.is_none();
             let error = refusal.unwrap_or_else(|| self.start_error(&worker, ending));
-            self.false_start(&mut desk, index, error);
+            let most = if killed { KILLED_STARTS } else { FALSE_STARTS };
+            self.false_start(&mut desk, index, error, most);
         }
-        seat::wipe(&self.control.head, desk.seats[index].cell(&self.control));
+        remains::wipe(&self.control.head, desk.seats[index].cell(&self.control));
         desk.seats[index].predecessors += 1;
         desk.find_lost(&self.control);
         desk.serve_backlog(&self.control);
         self.refill(&mut desk, index, ready);
         drop(desk);
         self.after_change();
+        // All that it sent has been taken: what it still held is nobody's.
+        sweep::child_ended(worker.child.pid());
     }
 
     /// Wakes everybody whom a death may concern: a wake-up that the dead worker got is lost otherwise.
@@ -78,16 +87,16 @@ impl Engine {
         blame(error.with_kind(kind), worker, ending)
     }
 
-    /// Counts a start that failed. The pool gives up when no worker is ready and every seat has seen its starts fail, a few times in
-    /// all: a worker that is still starting elsewhere may yet do better.
-    fn false_start(&self, desk: &mut Desk, index: usize, error: Error) {
+    /// Counts a start that failed. The pool gives up when no worker is ready and every seat has seen its starts fail, `most` times
+    /// in all: a worker that is still starting elsewhere may yet do better.
+    fn false_start(&self, desk: &mut Desk, index: usize, error: Error, most: u32) {
         desk.seats[index].failures += 1;
         let ready = |seat: &Seat| {
             seat.worker.is_some() && seat.cell(&self.control).phase.load(Relaxed) != phase::STARTING
         };
         let all_failed = desk.seats.iter().all(|seat| seat.failures > 0 && !ready(seat));
         let failures: u32 = desk.seats.iter().map(|seat| seat.failures).sum();
-        if all_failed && failures >= FALSE_STARTS {
+        if all_failed && failures >= most {
             self.give_up(desk, error);
         }
     }
@@ -118,7 +127,7 @@ impl Engine {
     }
 
     pub(crate) fn could_not_start(&self, desk: &mut Desk, index: usize, error: Error) {
-        self.false_start(desk, index, error);
+        self.false_start(desk, index, error, FALSE_STARTS);
         desk.seats[index].start_later();
     }
 }
@@ -128,14 +137,6 @@ impl Seat {
     fn start_later(&mut self) {
         let wait = FIRST_WAIT * 2_u32.pow(self.failures.saturating_sub(1).min(16));
         self.retry_at = Some(Instant::now() + wait.min(LONGEST_WAIT));
-    }
-}
-
-/// What the worker said of why it could not begin.
-fn refusal(worker: &Worker) -> Option<Error> {
-    match message::try_receive(&worker.socket) {
-        Ok(Some((FromWorker::Failed(error), _))) => Some(error.with_pid(worker.child.pid())),
-        _ => None,
     }
 }
 

@@ -7,11 +7,14 @@ use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use super::seat::{Seat, Stance};
+use super::errands::Received;
+use super::seat::Seat;
 use crate::board::claim::CLOSED;
 use crate::board::input::{Block, RunWriter};
 use crate::board::layout::{Control, QUEUE, RUNS, TABLE, Tag};
+use crate::board::remains::{self, Holder};
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::registry::TaskDef;
 
 /// Everything that changes, under one lock. No code of the user's runs while it is held.
@@ -81,6 +84,10 @@ pub(crate) struct Job {
     /// Outcomes that its caller has not had.
     pub(crate) mailbox: VecDeque<Event>,
     pub(crate) interest: Interest,
+    /// What its bound arguments take along.
+    pub(crate) baggage: Baggage,
+    /// What its results take along, as workers have sent it.
+    pub(crate) received: Received,
     /// What its items that have not ended fail with: it was cancelled, or its pool was.
     pub(crate) doomed: Option<Error>,
     /// How often an item has been tried again.
@@ -630,22 +637,9 @@ impl Desk {
     }
 
     fn holder(&self, control: &Control, suspect: Suspect) -> Holder {
-        let next = Tag::unpack(control.runs[suspect.run.number as usize].next.load(Acquire));
-        if next.generation != suspect.run.generation || next.number <= suspect.items.0 {
-            return Holder::Another;
-        }
-        let stances = self
-            .seats
-            .iter()
-            .filter_map(|seat| seat.stance(control, suspect.run, suspect.items.0))
-            .collect::<Vec<_>>();
-        if stances.contains(&Stance::Has) {
-            Holder::Another
-        } else if stances.contains(&Stance::WouldTake) {
-            Holder::Undecided
-        } else {
-            Holder::Nobody
-        }
+        let Suspect { run, items: (first, _) } = suspect;
+        let stances = self.seats.iter().filter_map(|seat| seat.stance(control, run, first));
+        remains::holder(&control.runs[run.number as usize], run, first, stances)
     }
 
     /// The chunk was the dead worker's, unless its first item has come back: a chunk that begins there is taken only once.
@@ -672,16 +666,6 @@ impl Desk {
             Stage::Terminated => Err(Error::new(ErrorKind::Closed, "the pool was terminated")),
         }
     }
-}
-
-/// Who has a chunk that a dead worker was about to take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Holder {
-    /// Not the dead one: another has or had it, or it was never taken.
-    Another,
-    /// Another is about to take it, in vain or not.
-    Undecided,
-    Nobody,
 }
 
 /// Takes all that is left of a run; gives what that was.

@@ -2,11 +2,15 @@
 //!
 //! It goes the same way as in a worker, through bytes and back, so that what works here works there.
 
+use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
+use crate::codec::ALIGN;
 use crate::error::{Error, ErrorKind};
-use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source, Tally};
+use crate::job::{Baggage, Filled, ItemWriter, JobSpec, Options, Sink, Source, Tally};
+use crate::luggage::{self, Ask};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
@@ -40,6 +44,13 @@ impl Inline {
 
     /// Takes one item, runs it, and delivers its result; `false` at the end of the input.
     pub(crate) fn turn(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> bool {
+        let along = Arc::clone(&self.spec.baggage.luggage);
+        let ask: Rc<Ask> = Rc::new(move |number| luggage::copy_of(number, &along));
+        // What goes along is kept until the item has ended.
+        luggage::keep(|| luggage::unpack_asking(ask, || self.take_and_run(source, sink))).0
+    }
+
+    fn take_and_run(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> bool {
         let mut need = 0;
         loop {
             let room = self.room.at_least(need);
@@ -154,10 +165,22 @@ pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
 /// The panic of the task, and what happened to its arguments or its result.
 pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
     let mut room = Room::default();
-    room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
+    // Slices are read where they lie, so the bytes must lie as the typed side wants them.
+    let arguments = if arguments.as_ptr().addr().is_multiple_of(ALIGN) {
+        arguments
+    } else {
+        room.at_least(arguments.len())[..arguments.len()].copy_from_slice(arguments);
+        &room.bytes()[..arguments.len()]
+    };
     let options = Options::default();
-    let spec =
-        JobSpec { task, bound: Vec::new(), bound_mask: u32::MAX, item_stride: Some(0), options };
+    let spec = JobSpec {
+        task,
+        bound: Vec::new(),
+        bound_mask: u32::MAX,
+        item_stride: Some(0),
+        options,
+        baggage: Baggage::default(),
+    };
     let mut kept = Kept(Err(Error::new(ErrorKind::Encode, "the task gave no result")));
     let mut host = HeapHost {
         room: Room::default(),
@@ -167,14 +190,14 @@ pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
         index: 0,
     };
     (task.run)(&mut Batch {
-        bound: &room.bytes()[..arguments.len()],
+        bound: arguments,
         bound_mask: u32::MAX,
-        job: u64::MAX,
+        job: JOBS.fetch_add(1, Ordering::Relaxed),
         items: ItemBytes { data: &[], layout: Layout::Stride(0) },
         range: 0..1,
         host: &mut host,
     });
-    let mut bytes = kept.0?;
+    let mut bytes = kept.0.map_err(Error::without_index)?;
     if task.result_stride.is_none() && bytes.len() >= FRAME {
         let mut len = [0; FRAME];
         len.copy_from_slice(&bytes[..FRAME]);

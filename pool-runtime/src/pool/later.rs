@@ -14,7 +14,7 @@ use crate::imap::Single;
 use crate::job::{Finish, JobSpec, Sink, Source};
 use crate::payload::Payload;
 use crate::progress::Progress;
-use crate::task::{Bound, Caught, Fill, Holes, ItemSource, Items, Plain, Task, stopped};
+use crate::task::{Bound, Caught, Encoded, Fill, Holes, ItemSource, Items, Plain, Task, stopped};
 
 /// A job that is about to go on by itself, and will give an `R`: an `_async` form before its `start`.
 pub struct Later<T, R> {
@@ -39,7 +39,7 @@ pub fn map_async<T, H, I>(
 where
     T: Task<Output: Send>,
     <T::Level as Gather<T::Output>>::Store: Send,
-    I: IntoIterator<IntoIter: Send + 'static, Item: Send>,
+    I: IntoIterator<IntoIter: Send + 'static>,
     H: Fill<T::Params, I::Item, Items> + 'static,
 {
     let finish = |completion, progress| -> Box<dyn Finish> {
@@ -77,11 +77,11 @@ fn later<T, H, M, I, R>(
 where
     T: Task,
     M: 'static,
-    I: IntoIterator<IntoIter: Send + 'static, Item: Send>,
+    I: IntoIterator<IntoIter: Send + 'static>,
     H: Fill<T::Params, I::Item, M> + 'static,
 {
     let inner = asked.inner().cloned();
-    let source = ItemSource::<T::Params, H, M, _>::new(items.into_iter());
+    let source = ItemSource::<T::Params, H, M, _, Encoded>::new(items.into_iter());
     let progress = progress(&asked.options, &source);
     let spec = bound.spec(H::STRIDE, asked.options);
     let source = Box::new(Caught::new(source));
@@ -184,6 +184,7 @@ fn copy<T: Task>(value: &T::Output) -> Result<T::Output, Error> {
     <T::Level as Codec<T::Output>>::decode(&mut In::new(out.written()))
 }
 
+#[expect(clippy::ptr_arg, reason = "the result is a vector, and this stands for copying a result")]
 fn copy_all<T: Task>(values: &Vec<T::Output>) -> Result<Vec<T::Output>, Error> {
     values.iter().map(copy::<T>).collect()
 }

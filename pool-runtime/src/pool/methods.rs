@@ -24,13 +24,12 @@ where
 
 /// The same for what may be sent to another thread.
 #[doc(hidden)]
-pub trait SendInput<T: Task, H, M>: IntoIterator<IntoIter: Send + 'static, Item: Send> {
+pub trait SendInput<T: Task, H, M>: IntoIterator<IntoIter: Send + 'static> {
     /// `H` again, with what it can do.
     type Holes: Fill<T::Params, Self::Item, M> + 'static;
 }
 
-impl<T: Task, H: 'static, M, I: IntoIterator<IntoIter: Send + 'static, Item: Send>>
-    SendInput<T, H, M> for I
+impl<T: Task, H: 'static, M, I: IntoIterator<IntoIter: Send + 'static>> SendInput<T, H, M> for I
 where
     H: Fill<T::Params, I::Item, M>,
 {

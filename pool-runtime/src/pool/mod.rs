@@ -9,6 +9,7 @@ mod builder;
 mod death;
 mod desk;
 mod drain;
+mod errands;
 mod feeding;
 mod guard;
 mod inline;
@@ -50,14 +51,9 @@ use feeding::Feeding;
 pub(crate) struct Inner {
     /// `None`: jobs run where they are called.
     pub(crate) engine: Option<Arc<Engine>>,
-    jobs: AtomicU64,
 }
 
 impl Inner {
-    pub(crate) fn next_job(&self) -> u64 {
-        self.jobs.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// # Errors
     /// Kind `InvalidInput` when the task writes in place and would be tried again.
     pub(crate) fn check_task(&self, task: &TaskDef, options: &Options) -> Result<(), Error> {
@@ -142,6 +138,12 @@ impl Engine {
         self.desk().has_posts()
     }
 
+    /// Whether there is something for background jobs.
+    pub(crate) fn has_notices(&self) -> bool {
+        let desk = self.desk();
+        desk.has_posts() || !desk.noticed.is_empty() || desk.broken.is_some()
+    }
+
     /// Takes all posts, and gives the background jobs that got something; and whether the pool cannot go on.
     pub(crate) fn notices(&self) -> (Vec<(usize, u64)>, bool) {
         let mut desk = self.desk();
@@ -159,7 +161,11 @@ impl Engine {
 
 impl Ward for Engine {
     fn ready(&self, token: u32) {
-        self.ended(token as usize);
+        if token & errands::SOCKET != 0 {
+            self.run_errands((token & !errands::SOCKET) as usize);
+        } else {
+            self.ended(token as usize);
+        }
     }
 
     fn tick(&self, now: Instant) -> Option<Duration> {

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 
 use super::desk::{Event, Interest, Job, Stage};
 use super::drain::Direct;
+use super::errands::Received;
 use super::inline::Inline;
 use super::{Engine, Inner};
-use crate::board::input::{Block, RunWriter};
+use crate::board::input::{Along, Block, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::sleep::Patience;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, JobSpec, Sink, Source};
+use crate::luggage;
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::shm::pins;
 use crate::sys::cpus;
 
 /// What one turn came to.
@@ -147,6 +150,8 @@ struct Fed {
     /// Items that have been taken from the input.
     pulled: u64,
     input_over: bool,
+    /// Why the input was not taken to its end, if the job was ended before.
+    cut: Option<Error>,
     open: Option<Open>,
     /// Bytes of the next block.
     block: usize,
@@ -154,6 +159,8 @@ struct Fed {
     patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
     sleep: Duration,
+    /// What went along at the last fill: an item that found no room may be among it, and goes into the next block.
+    left_over: Option<Arc<Along>>,
     /// Items point into memory of the caller's.
     lends: bool,
     ended: bool,
@@ -186,7 +193,7 @@ const RUN_ITEMS_PLAIN: usize = 16384;
 const LARGEST_CHUNK: usize = 64 << 20;
 /// Input that is out at one time, unless the items themselves are larger.
 const INPUT_BUDGET: usize = 16 << 20;
-/// Results that a stream's consumer has not taken.
+/// Results of a stream that its consumer has not taken, those that are still to come included.
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
@@ -232,6 +239,8 @@ impl Fed {
             mailbox: Default::default(),
             interest: Interest::All,
             doomed: None,
+            baggage: spec.baggage,
+            received: Received::default(),
             attempts: HashMap::new(),
         };
         let mut desk = engine.desk();
@@ -249,11 +258,13 @@ impl Fed {
             limited: timeout.is_some() || config.memory_limit.is_some(),
             pulled: 0,
             input_over: false,
+            cut: None,
             open: None,
             block: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
+            left_over: None,
             lends: false,
             ended: false,
         })
@@ -272,10 +283,15 @@ impl Fed {
         }
         match state {
             State::Gone(error) => Err(error),
-            State::Finished => Ok(Step::Finished),
+            State::Finished => self.cut.take().map_or(Ok(Step::Finished), Err),
             State::MayFeed(room) => self.feed(source, sink, room),
-            State::Over => {
+            State::Over(cut) => {
+                self.cut = cut;
                 self.finish_input();
+                Ok(Step::Moved)
+            }
+            State::Stranded => {
+                self.publish(true);
                 Ok(Step::Moved)
             }
             State::Wait => Ok(Step::Stuck),
@@ -301,18 +317,16 @@ impl Fed {
         };
         drop(desk);
         let delivered = delivered || !events.is_empty();
-        for event in events {
-            match event.outcome {
-                Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
-                Err(error) => sink.failed(event.first, error),
-            }
+        if !events.is_empty() {
+            let asks = self.engine.asks(self.slot, self.id);
+            luggage::unpack_asking(asks, || hand_over(events, sink));
         }
         (delivered, state)
     }
 
     fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
-            return State::Over;
+            return State::Over(job.doomed.clone());
         }
         let out = job.fed - job.accounted;
         if self.input_over {
@@ -325,12 +339,32 @@ impl Fed {
             }
         };
         // The oldest item always gets room, whatever the budgets say.
+        let by_results = if taken == u64::MAX {
+            u64::MAX
+        } else {
+            self.ahead_by_results(job).saturating_sub(self.pulled - taken.min(self.pulled))
+        };
+        let room = room.min(by_results.max(u64::from(out == 0)));
         let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
-        let unread = if taken == u64::MAX { 0 } else { unread(job, taken) };
-        let affordable = (job.input_bytes < budget && unread < RESULT_BUDGET)
-            || (out == 0 && self.open.is_none());
+        let affordable = out == 0 || job.input_bytes < budget;
         let runs = self.open.is_some() || free_runs > 0;
-        if room > 0 && affordable && runs { State::MayFeed(room) } else { State::Wait }
+        // A part of a chunk that can never become whole: the window is smaller than a chunk.
+        let stranded = |open: &Open| out == 0 && open.writer.count() > open.published;
+        if room > 0 && affordable && runs {
+            State::MayFeed(room)
+        } else if self.open.as_ref().is_some_and(stranded) {
+            State::Stranded
+        } else {
+            State::Wait
+        }
+    }
+
+    /// How many items a stream may be ahead of its consumer by the mean size of its results; a few until one is known.
+    fn ahead_by_results(&self, job: &Job) -> u64 {
+        match job.result_bytes.checked_div(job.accounted) {
+            Some(mean) => RESULT_BUDGET / mean.max(1),
+            None => 4 * self.engine.config.workers as u64,
+        }
     }
 
     fn feed(
@@ -349,7 +383,10 @@ impl Fed {
         let before = open.writer.count();
         // A panic in here drops the job with its run still open; `end` shuts it.
         let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
-        let filled = open.writer.write(|items| source.fill(items, max));
+        let ((filled, kept), pins) =
+            pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
+        let along = Along { luggage: kept, pins };
+        self.left_over = open.writer.block().take_along(self.left_over.take(), along);
         drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
@@ -517,22 +554,27 @@ impl Drop for Fed {
     }
 }
 
+fn hand_over(events: Vec<Event>, sink: &mut dyn Sink) {
+    for event in events {
+        match event.outcome {
+            Ok(bytes) => sink.results(event.first, event.count, &Payload::from(&*bytes)),
+            Err(error) => sink.failed(event.first, error),
+        }
+    }
+}
+
 /// What a job can do next.
 enum State {
     /// So many items may be taken from the input.
     MayFeed(u64),
     /// There is nothing to do but wait.
     Wait,
-    /// The pool takes no more input for it.
-    Over,
+    /// What is written must be run before more may be taken.
+    Stranded,
+    /// The pool takes no more input for it; if that is a failure of the job, why.
+    Over(Option<Error>),
     Finished,
     Gone(Error),
-}
-
-/// Bytes of results that the consumer has not taken, by their mean size.
-fn unread(job: &Job, taken: u64) -> u64 {
-    let behind = job.accounted.saturating_sub(taken);
-    job.result_bytes.checked_div(job.accounted).unwrap_or(0).saturating_mul(behind)
 }
 
 /// How many items to take from the input before they are published: as many as come in 20 µs, so that a slow input is not

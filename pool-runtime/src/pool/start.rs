@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::Engine;
 use super::desk::Desk;
+use super::errands::SOCKET;
 use super::seat::Worker;
 use crate::board::outbox::{Reader, SEGMENT, SMALLEST_SEGMENT};
 use crate::child;
@@ -38,7 +39,12 @@ impl Engine {
     pub(crate) fn start(&self, desk: &mut Desk, index: usize) -> Result<(), Error> {
         let worker = self.try_start(index).map_err(|error| error.with_kind(ErrorKind::Spawn))?;
         let ward = self.ward.get().copied().unwrap_or(0);
-        if let Err(error) = supervisor::get()?.watch(&worker.child, ward, index as u32) {
+        let supervisor = supervisor::get()?;
+        let watched = supervisor
+            .watch(&worker.child, ward, index as u32)
+            .and_then(|()| supervisor.watch(&worker.socket, ward, index as u32 | SOCKET));
+        if let Err(error) = watched {
+            supervisor.unwatch(&worker.child);
             worker.child.kill();
             worker.child.reap();
             return Err(error.with_kind(ErrorKind::Spawn));
@@ -84,6 +90,7 @@ impl Engine {
             started: Instant::now(),
             sentence: None,
             seen: None,
+            refusal: None,
             leaving: None,
         })
     }

@@ -9,7 +9,7 @@ use super::{Pool, Running, Turn};
 use crate::batch::Batch;
 use crate::codec::{Level, POD, Stop};
 use crate::error::{Error, ErrorKind};
-use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
+use crate::job::{Baggage, Filled, ItemWriter, JobSpec, Options, Sink, Source};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
 
@@ -95,7 +95,14 @@ impl Sink for All {
 }
 
 fn run(pool: &Pool, task: &'static TaskDef, items: std::ops::Range<u64>, options: Options) -> All {
-    let spec = JobSpec { task, bound: Vec::new(), bound_mask: 0, item_stride: Some(8), options };
+    let spec = JobSpec {
+        task,
+        bound: Vec::new(),
+        bound_mask: 0,
+        item_stride: Some(8),
+        options,
+        baggage: Baggage::default(),
+    };
     let mut running = Running::start(pool.inner(), spec).expect("the job starts");
     let (mut source, mut all) = (Numbers(items), All::default());
     while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again {}
@@ -186,6 +193,7 @@ fn zz_speed() {
             bound_mask: 0,
             item_stride: Some(8),
             options,
+            baggage: Baggage::default(),
         };
         let start = std::time::Instant::now();
         let mut running = Running::start(pool.inner(), spec).expect("the job starts");
@@ -270,6 +278,7 @@ fn an_input_may_wait_for_what_it_gave() {
         bound_mask: 0,
         item_stride: Some(8),
         options,
+        baggage: Baggage::default(),
     };
     let mut running = Running::start(pool.inner(), spec).expect("the job starts");
     let (mut source, mut all) = (Stops { numbers: Numbers(0..1100), at: 1000 }, All::default());

@@ -9,7 +9,7 @@ use crate::error::Error;
 use crate::imap::{Imap, ImapUnordered, Single};
 use crate::job::{Options, Sink, Source};
 use crate::progress::{IntoProgress, Progress};
-use crate::task::{Apply, Bound, Fill, Holes, ItemSource, Items, MapItems, Task};
+use crate::task::{Apply, Bound, Fill, Holes, ItemSource, Items, MapItems, Task, Whole};
 
 /// What `pool = ..` takes.
 pub trait AsPool {
@@ -126,7 +126,7 @@ where
     let inner = asked.inner()?;
     let lends = H::LENDS || bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
-    let mut source = ItemSource::<T::Params, H, MapItems, _>::new(items.into_iter());
+    let mut source = ItemSource::<T::Params, H, MapItems, _, Whole<_>>::new(items.into_iter());
     let mut sink = Collected::<T>::new(progress(&spec.options, &source), source.size_hint().0);
     let running = Running::start(inner, spec)?.lending(lends);
     let result = collect(running, lends, &mut source, &mut sink, Collected::has_failed);
@@ -172,7 +172,7 @@ where
     let inner = asked.inner()?;
     let bound_lends = bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
-    let mut source = ItemSource::<T::Params, H, Apply, _>::new(std::iter::once(args));
+    let mut source = ItemSource::<T::Params, H, Apply, _, Whole<_>>::new(std::iter::once(args));
     let mut sink = Single::<T>::new();
     let lends = H::LENDS || bound_lends;
     let running = Running::start(inner, spec)?.lending(lends);
@@ -218,8 +218,17 @@ where
     Ok(ImapUnordered::new(running, source, progress))
 }
 
-type Stream<T, H, I> =
-    (Running, ItemSource<<T as Task>::Params, H, Items, <I as IntoIterator>::IntoIter>, Progress);
+type Stream<T, H, I> = (
+    Running,
+    ItemSource<
+        <T as Task>::Params,
+        H,
+        Items,
+        <I as IntoIterator>::IntoIter,
+        Whole<<I as IntoIterator>::Item>,
+    >,
+    Progress,
+);
 
 fn stream<T, H, I>(bound: Bound<T>, items: I, asked: Asked<'_>) -> Result<Stream<T, H, I>, Error>
 where

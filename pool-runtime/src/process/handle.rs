@@ -8,6 +8,7 @@ use super::child::RETURNED;
 use super::start::ProcessBuilder;
 use crate::codec::{Codec, In, Level, SERDE};
 use crate::error::{Error, ErrorKind};
+use crate::shm::sweep;
 use crate::supervisor::{self, Ward};
 use crate::sys::process::{Child, Ending};
 use crate::sys::socket::Socket;
@@ -108,6 +109,13 @@ impl<R> Process<R> {
 
     /// Reads what the child said before it ended.
     fn read(&self) -> Result<R, Error> {
+        let result = self.read_said();
+        // What it held is nobody's now, and what it sent has been taken.
+        sweep::child_ended(self.pid());
+        result
+    }
+
+    fn read_said(&self) -> Result<R, Error> {
         // It has ended, so what it said is there; but a child of its own may still hold its end of the socket.
         let said = wire::receive(&self.life.socket, Some(Instant::now()), |note, bytes| {
             Ok(if note == RETURNED { self.call.decode(bytes) } else { Err(failure(bytes)) })
@@ -326,5 +334,7 @@ impl Ward for Life {
 impl Drop for Life {
     fn drop(&mut self) {
         self.end();
+        // Nobody can ask for its result any more: what it held is nobody's.
+        sweep::child_ended(self.child.pid());
     }
 }

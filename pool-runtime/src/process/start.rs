@@ -75,11 +75,13 @@ impl ProcessBuilder {
     ///
     /// # Errors
     /// As for [`Process::spawn`].
-    pub fn spawn<R>(self, call: Call<R>) -> Result<Process<R>, Error> {
+    pub fn spawn<R>(self, mut call: Call<R>) -> Result<Process<R>, Error> {
         registry::check()?;
         let task = call.task()?;
         let started = self.start(task.id().0, call.bytes()?, call.luggage()?);
         let life = started.map_err(|error| as_spawn(error).with_task(task.name))?;
+        // A connection that went along must not stay open here.
+        call.forget_arguments();
         Ok(Process::new(life, call))
     }
 

@@ -200,15 +200,6 @@ impl Sealed {
     }
 }
 
-/// A second descriptor of the same file.
-///
-/// # Errors
-/// Kind `Io` when descriptors have run out.
-pub(crate) fn duplicate(file: &OwnedFd) -> Result<OwnedFd, Error> {
-    rustix::io::fcntl_dupfd_cloexec(file.as_fd(), 3)
-        .map_err(|error| Error::os("duplicating a descriptor", error))
-}
-
 /// Bytes of memory that this process may use: the machine's, or its cgroup's limit.
 pub(crate) fn total() -> usize {
     let machine = rustix::system::sysinfo().totalram as usize;

@@ -2,7 +2,9 @@
 //!
 //! Knows nothing of this crate but its errors. Nothing above names a descriptor's number, a system call or a path.
 
+pub(crate) mod alive;
 pub(crate) mod cpus;
+pub(crate) mod fork;
 pub(crate) mod futex;
 pub(crate) mod memory;
 pub(crate) mod oom;
@@ -11,4 +13,5 @@ pub(crate) mod random;
 pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod spawn;
+pub(crate) mod stream;
 pub(crate) mod watch;

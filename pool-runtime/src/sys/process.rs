@@ -121,6 +121,23 @@ pub(crate) fn parent(pid: u32) -> Option<OwnedFd> {
     (rustix::process::getppid() == Some(pid)).then_some(descriptor)
 }
 
+/// Which file a program is: device, number, length, time of its last change.
+pub(crate) type Program = (u64, u64, u64, i64);
+
+/// The file of this program, as it was when it was started. `None` when the system does not say.
+pub(crate) fn program() -> Option<Program> {
+    use std::os::unix::fs::MetadataExt;
+    let file = std::fs::metadata("/proc/self/exe").ok()?;
+    Some((file.dev(), file.ino(), file.len(), file.mtime_nsec() ^ file.mtime()))
+}
+
+/// Lets this process have as many descriptors as its hard limit allows: the soft one is often 1024.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, ..limit };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
+}
+
 /// Resident private memory of a process in bytes: what `memory_limit` counts. Shared windows do not count.
 /// `resident - shared` of `/proc/PID/statm`. <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>
 pub(crate) fn private_memory(pid: u32) -> Option<usize> {

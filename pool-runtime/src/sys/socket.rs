@@ -160,6 +160,13 @@ fn closed() -> Error {
     Error::new(ErrorKind::Disconnected, "the other end of the socket is closed")
 }
 
+impl Socket {
+    /// Ends the conversation: the peer finds its end, whoever else has a copy of this descriptor.
+    pub(crate) fn shut(&self) {
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Both);
+    }
+}
+
 fn lost(doing: &str, error: rustix::io::Errno) -> Error {
     use rustix::io::Errno;
     match error {

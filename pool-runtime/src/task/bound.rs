@@ -5,14 +5,16 @@
 use std::fmt;
 use std::marker::PhantomData;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::accept::Accepts;
 use super::fill::{Index, Nth, Z};
 use super::{Arity, Call, PartialCall, Task};
 use crate::codec::{ALIGN, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
-use crate::job::{JobSpec, Options};
+use crate::job::{Baggage, JobSpec, Options};
 use crate::luggage;
+use crate::shm::pins::{self, Pins};
 use crate::unwind;
 
 /// A task and those of its arguments that are bound. Made by the macros.
@@ -22,6 +24,8 @@ pub struct Bound<T> {
     pub(crate) lends: bool,
     /// The descriptors that the arguments take along.
     pub(crate) luggage: Vec<OwnedFd>,
+    /// The shared objects that they name.
+    pub(crate) pins: Pins,
     /// The first argument that could not be encoded: told where the call is used.
     pub(crate) failed: Option<Error>,
     task: PhantomData<fn() -> T>,
@@ -48,6 +52,7 @@ impl<T: Task> Bound<T> {
             mask: 0,
             lends: false,
             luggage: Vec::new(),
+            pins: Pins::default(),
             failed: None,
             task: PhantomData,
         }
@@ -108,9 +113,11 @@ impl<T: Task> Bound<T> {
         let start = head + ALIGN;
         self.bytes.resize(start + align_up(size), 0);
         let mut out = Out::new(&mut self.bytes[start..]);
-        let (encoded, luggage) =
-            luggage::pack(std::mem::take(&mut self.luggage), || encode(&mut out));
+        let before = std::mem::take(&mut self.luggage);
+        let ((encoded, luggage), pins) =
+            pins::collect(|| luggage::pack(before, || encode(&mut out)));
         self.luggage = luggage;
+        self.pins.merge(pins);
         encoded.map_err(stopped)?;
         let len = out.position();
         self.bytes[head..head + 8].copy_from_slice(&(len as u64).to_le_bytes());
@@ -130,13 +137,20 @@ impl<T: Task> Bound<T> {
         if let Some(error) = self.failed {
             return Err(error);
         }
-        luggage::refuse(&self.luggage)?;
         let task = const { &T::DEF };
         if task.writes_in_place && options.retries.unwrap_or(0) > 0 {
             let detail = "`retries` on a task that writes in place: a retry would see what the dead attempt left";
             return Err(Error::new(ErrorKind::InvalidInput, detail).with_task(task.name));
         }
-        Ok(JobSpec { task, bound: self.bytes, bound_mask: self.mask, item_stride, options })
+        let baggage = Baggage { luggage: self.luggage.into(), _pins: Arc::new(self.pins) };
+        Ok(JobSpec {
+            task,
+            bound: self.bytes,
+            bound_mask: self.mask,
+            item_stride,
+            options,
+            baggage,
+        })
     }
 
     /// A call to be run elsewhere: everything is bound.

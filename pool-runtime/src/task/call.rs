@@ -11,8 +11,9 @@ use super::fill::{Index, Nth};
 use super::params::{Param, whole};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::error::Error;
+use crate::job::Baggage;
+#[cfg(test)]
 use crate::job::{JobSpec, Options};
-use crate::luggage;
 use crate::registry::TaskDef;
 
 /// A task with all its arguments, to be run in another process: by an initializer or as a `Process`. Made by
@@ -33,7 +34,7 @@ pub struct Call<R> {
     task: &'static TaskDef,
     mask: u32,
     bytes: Result<Arc<[u8]>, Error>,
-    luggage: Arc<[OwnedFd]>,
+    baggage: Baggage,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 }
 
@@ -42,7 +43,7 @@ impl<R> Call<R> {
         Self {
             task: const { &T::DEF },
             mask: bound.mask,
-            luggage: bound.luggage.into(),
+            baggage: Baggage { luggage: bound.luggage.into(), _pins: Arc::new(bound.pins) },
             bytes: bound.failed.map_or(Ok(bound.bytes.into()), Err),
             decode: <T::Level as Codec<R>>::decode,
         }
@@ -64,27 +65,40 @@ impl<R> Call<R> {
         self.bytes.as_deref().map_err(Clone::clone)
     }
 
+    /// What the arguments take along.
+    pub(crate) fn baggage(&self) -> Baggage {
+        self.baggage.clone()
+    }
+
     /// Copies of the descriptors that the arguments take along.
     ///
     /// # Errors
     /// Kind `Io` when this process may open no more.
     pub(crate) fn luggage(&self) -> Result<Vec<OwnedFd>, Error> {
-        let copies = self.luggage.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
+        let copies = self.baggage.luggage.iter().map(OwnedFd::try_clone).collect::<Result<_, _>>();
         copies.map_err(|error| Error::os("duplicating a descriptor", error))
+    }
+
+    /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way. What the arguments
+    /// name goes on living with the call.
+    pub(crate) fn forget_arguments(&mut self) {
+        self.bytes = Ok(Arc::new([]));
+        self.baggage.luggage = Arc::new([]);
     }
 
     /// The call as a job of one item of no bytes.
     ///
     /// # Errors
     /// What an argument said when it was encoded.
+    #[cfg(test)]
     pub(crate) fn spec(&self) -> Result<JobSpec, Error> {
-        luggage::refuse(&self.luggage)?;
         Ok(JobSpec {
             task: self.task,
             bound: self.bytes()?.to_vec(),
             bound_mask: self.mask,
             item_stride: Some(0),
             options: Options::default(),
+            baggage: self.baggage.clone(),
         })
     }
 
@@ -100,7 +114,7 @@ impl<R> Call<R> {
 
 impl<R> Clone for Call<R> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone(), luggage: Arc::clone(&self.luggage), ..*self }
+        Self { bytes: self.bytes.clone(), baggage: self.baggage.clone(), ..*self }
     }
 }
 
@@ -116,6 +130,8 @@ pub struct PartialCall<V, R> {
     hole: u32,
     size: fn(&V) -> Result<usize, Error>,
     encode: fn(&V, &mut Out<'_>) -> Result<(), crate::codec::Stop>,
+    /// Whether the value, and the result, are encoded by serde, and in no way of their own.
+    by_serde: (bool, bool),
 }
 
 impl<V, R> PartialCall<V, R> {
@@ -129,7 +145,40 @@ impl<V, R> PartialCall<V, R> {
             hole: N::N,
             size: <<T::Params as Nth<N>>::Param as Accepts<V, Plain>>::size,
             encode: <<T::Params as Nth<N>>::Param as Accepts<V, Plain>>::encode,
+            by_serde: const {
+                let hole = <<T::Params as Nth<N>>::Param as Param>::STRIDE.is_none();
+                let plain = <T::Level as Codec<R>>::PLAIN;
+                (hole, <T::Level as Codec<R>>::STRIDE.is_none() && !plain)
+            },
         }
+    }
+
+    /// Whether `_` is encoded as serde does it: then an `Option` is a byte that says whether there is a value, and the value.
+    pub(crate) fn hole_is_serde(&self) -> bool {
+        self.by_serde.0
+    }
+
+    /// Whether the result is encoded as serde does it.
+    pub(crate) fn result_is_serde(&self) -> bool {
+        self.by_serde.1
+    }
+
+    /// The bound arguments before `_`.
+    ///
+    /// # Errors
+    /// What an argument said when it was encoded.
+    pub(crate) fn before(&self) -> Result<&[u8], Error> {
+        let (bytes, at) = (self.call.bytes()?, self.hole_at()?);
+        Ok(&bytes[..at])
+    }
+
+    /// The bound arguments behind `_`.
+    ///
+    /// # Errors
+    /// What an argument said when it was encoded.
+    pub(crate) fn after(&self) -> Result<&[u8], Error> {
+        let (bytes, at) = (self.call.bytes()?, self.hole_at()?);
+        Ok(&bytes[at..])
     }
 
     /// The call with its `_` still open.
@@ -156,14 +205,18 @@ impl<V, R> PartialCall<V, R> {
 
     /// The bound arguments with `item` among them, at its position.
     fn insert(&self, item: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok([self.before()?, item, self.after()?].concat())
+    }
+
+    /// Where the argument for `_` belongs among the bound ones.
+    fn hole_at(&self) -> Result<usize, Error> {
         let bytes = self.call.bytes()?;
         let before = (self.call.mask & ((1 << self.hole) - 1)).count_ones();
         let mut rest = In::new(bytes);
         for _ in 0..before {
             super::bound::place(&mut rest)?;
         }
-        let at = bytes.len() - rest.left();
-        Ok([&bytes[..at], item, &bytes[at..]].concat())
+        Ok(bytes.len() - rest.left())
     }
 }
 

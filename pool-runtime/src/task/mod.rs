@@ -11,6 +11,8 @@ mod params;
 pub(crate) mod part;
 mod run;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{Accepts, Apply, ByRef, Items, LendsRead, LendsWrite, MapBound, MapItems, Plain};
 pub use bound::Bound;
@@ -20,7 +22,7 @@ pub use fill::{Fill, Holes, Index, Nth, One, S, Z};
 pub(crate) use params::whole;
 pub use params::{Missing, Owned, Param, Params, Ref, Slice, SliceMut, Str};
 pub use run::{failure, run};
-pub(crate) use source::{Caught, Items as ItemSource};
+pub(crate) use source::{Caught, Encoded, Items as ItemSource, Whole};
 
 use crate::collect::Gather;
 use crate::registry::TaskDef;

@@ -83,7 +83,7 @@ impl<T: 'static, L: Codec<T>> Param for Owned<T, L> {
     }
 
     #[inline]
-    fn lend<'h>(held: &'h mut Option<T>) -> Result<T, Error> {
+    fn lend(held: &mut Option<T>) -> Result<T, Error> {
         held.take().ok_or_else(twice)
     }
 
@@ -92,7 +92,7 @@ impl<T: 'static, L: Codec<T>> Param for Owned<T, L> {
     }
 
     #[inline]
-    fn kept<'h>((): &'h (), mut input: In<'h>) -> Result<T, Error> {
+    fn kept((): &(), mut input: In<'_>) -> Result<T, Error> {
         whole(L::decode(&mut input)?, input)
     }
 }
@@ -110,7 +110,7 @@ impl<T: 'static, L: Codec<T>> Param for Ref<T, L> {
     }
 
     #[inline]
-    fn lend<'h>(held: &'h mut T) -> Result<&'h T, Error> {
+    fn lend(held: &mut T) -> Result<&T, Error> {
         Ok(held)
     }
 
@@ -215,7 +215,7 @@ impl Param for Missing {
         Ok(())
     }
 
-    fn lend<'h>(_: &'h mut ()) -> Result<(), Error> {
+    fn lend(_: &mut ()) -> Result<(), Error> {
         Ok(())
     }
 

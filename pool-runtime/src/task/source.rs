@@ -3,61 +3,110 @@
 use std::iter::Fuse;
 use std::marker::PhantomData;
 
+use super::bound::stopped;
 use super::fill::Fill;
-use crate::codec::Stop;
+use crate::codec::{Out, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, ItemWriter, Source};
 use crate::unwind;
 
 /// Encodes what an iterator gives, and takes no more from it than there is room for, but for one item.
 #[derive(Debug)]
-pub(crate) struct Items<P, H, M, I: Iterator> {
+pub(crate) struct Items<P, H, M, I: Iterator, K> {
     items: Fuse<I>,
     /// An item that found no room.
-    kept: Option<I::Item>,
-    how: PhantomData<fn() -> (P, H, M)>,
+    kept: Option<K>,
+    /// It asked for a block of its own, and is given that next.
+    asked: bool,
+    how: PhantomData<How<P, H, M>>,
 }
 
-impl<P, H, M, I: Iterator> Items<P, H, M, I> {
-    pub(crate) fn new(items: I) -> Self {
-        Self { items: items.fuse(), kept: None, how: PhantomData }
+/// Which types decide how items are written. No value of them exists.
+type How<P, H, M> = fn() -> (P, H, M);
+
+/// How an item that found no room is kept until there is some.
+pub(crate) trait Keep<P, H, M, A>: Sized {
+    /// Keeps it.
+    fn keep(item: A) -> Result<Self, Error>;
+
+    /// Writes it.
+    fn encode(&self, out: &mut Out<'_>) -> Result<(), Stop>;
+
+    /// How many bytes it needs.
+    fn size(&self) -> Result<usize, Error>;
+}
+
+/// As it is: a large item is copied once.
+#[derive(Debug)]
+pub(crate) struct Whole<A>(A);
+
+/// As its bytes: they can go to another thread, where the item perhaps cannot.
+#[derive(Debug)]
+pub(crate) struct Encoded(Vec<u8>);
+
+impl<P, H: Fill<P, A, M>, M, A> Keep<P, H, M, A> for Whole<A> {
+    fn keep(item: A) -> Result<Self, Error> {
+        Ok(Self(item))
+    }
+
+    fn encode(&self, out: &mut Out<'_>) -> Result<(), Stop> {
+        H::encode(&self.0, out)
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        H::size(&self.0)
     }
 }
 
-impl<P, H, M, I> Source for Items<P, H, M, I>
+impl<P, H: Fill<P, A, M>, M, A> Keep<P, H, M, A> for Encoded {
+    fn keep(item: A) -> Result<Self, Error> {
+        let mut bytes = vec![0; H::size(&item)?];
+        let mut out = Out::new(&mut bytes);
+        H::encode(&item, &mut out).map_err(stopped)?;
+        let len = out.position();
+        bytes.truncate(len);
+        Ok(Self(bytes))
+    }
+
+    fn encode(&self, out: &mut Out<'_>) -> Result<(), Stop> {
+        out.write(&self.0)
+    }
+
+    fn size(&self) -> Result<usize, Error> {
+        Ok(self.0.len())
+    }
+}
+
+impl<P, H, M, I: Iterator, K> Items<P, H, M, I, K> {
+    pub(crate) fn new(items: I) -> Self {
+        Self { items: items.fuse(), kept: None, asked: false, how: PhantomData }
+    }
+}
+
+impl<P, H, M, I, K> Source for Items<P, H, M, I, K>
 where
     I: Iterator,
     H: Fill<P, I::Item, M>,
+    K: Keep<P, H, M, I::Item>,
 {
     fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
-        if let Some(stride @ 1..) = H::STRIDE
-            && self.kept.is_none()
-            && items.left() >= stride
+        let before = items.count();
+        if max > 0
+            && let Some(kept) = self.kept.take()
+            && let Some(stopped) = self.again(kept, items)
         {
-            let before = items.count();
-            let stopped = items.put_strided(stride, max, || self.items.next(), H::encode);
-            let all = items.count() - before == max;
-            return stopped.unwrap_or(if all { Filled::More } else { Filled::Full });
+            return stopped;
         }
-        for _ in 0..max {
-            // Looked at before the item is taken: then an item that finds no room is an exception.
-            if H::STRIDE.is_some_and(|stride| stride > items.left()) && items.count() > 0 {
-                return Filled::Full;
+        let max = max - (items.count() - before).min(max);
+        match H::STRIDE {
+            Some(stride @ 1..) if items.left() >= stride => {
+                let before = items.count();
+                let stopped = items.put_strided(stride, max, || self.items.next(), H::encode);
+                let all = items.count() - before == max;
+                stopped.unwrap_or(if all { Filled::More } else { Filled::Full })
             }
-            let Some(item) = self.kept.take().or_else(|| self.items.next()) else {
-                return Filled::End;
-            };
-            match items.put(|out| H::encode(&item, out)) {
-                Ok(()) => {}
-                Err(Stop::Failed(error)) => return Filled::Failed(error),
-                Err(Stop::Full) if items.count() > 0 => {
-                    self.kept = Some(item);
-                    return Filled::Full;
-                }
-                Err(Stop::Full) => return self.too_big(item, items.left()),
-            }
+            _ => self.one_by_one(items, max),
         }
-        Filled::More
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -67,22 +116,62 @@ where
     }
 }
 
-impl<P, H, M, I> Items<P, H, M, I>
+impl<P, H, M, I, K> Items<P, H, M, I, K>
 where
     I: Iterator,
     H: Fill<P, I::Item, M>,
+    K: Keep<P, H, M, I::Item>,
 {
+    fn one_by_one(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+        for _ in 0..max {
+            // Looked at before the item is taken: then an item that finds no room is an exception.
+            if H::STRIDE.is_some_and(|stride| stride > items.left()) && items.count() > 0 {
+                return Filled::Full;
+            }
+            let Some(item) = self.items.next() else { return Filled::End };
+            match items.put(|out| H::encode(&item, out)) {
+                Ok(()) => {}
+                Err(Stop::Failed(error)) => return Filled::Failed(error),
+                Err(Stop::Full) => match K::keep(item) {
+                    Ok(kept) => return self.no_room(kept, items),
+                    Err(error) => return Filled::Failed(error),
+                },
+            }
+        }
+        Filled::More
+    }
+
+    /// Writes an item that found no room before.
+    fn again(&mut self, kept: K, items: &mut ItemWriter<'_>) -> Option<Filled> {
+        match items.put(|out| kept.encode(out)) {
+            Ok(()) => {
+                self.asked = false;
+                None
+            }
+            Err(Stop::Failed(error)) => {
+                self.asked = false;
+                Some(Filled::Failed(error))
+            }
+            Err(Stop::Full) => Some(self.no_room(kept, items)),
+        }
+    }
+
     #[cold]
-    fn too_big(&mut self, item: I::Item, room: usize) -> Filled {
-        let size = unwind::catch(|| H::size(&item)).map_err(Error::panicked);
+    fn no_room(&mut self, kept: K, items: &ItemWriter<'_>) -> Filled {
+        if items.count() > 0 {
+            self.kept = Some(kept);
+            return Filled::Full;
+        }
+        let size = unwind::catch(|| kept.size()).map_err(Error::panicked);
+        let asked = std::mem::replace(&mut self.asked, false);
         match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
-            // To ask for more room again would never end.
-            Ok(size) if size <= room => {
+            // To ask for more room again might never end.
+            Ok(size) if asked || size <= items.left() => {
                 Filled::Failed(Error::new(ErrorKind::Encode, "a value was larger than it had said"))
             }
             Ok(size) => {
-                self.kept = Some(item);
+                (self.kept, self.asked) = (Some(kept), true);
                 Filled::TooBig(size)
             }
         }

@@ -1,0 +1,134 @@
+//! What every proxy holds: one count of one object on one server.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::link::Link;
+use super::scope;
+use super::wire::{self, Locator};
+use crate::error::Error;
+
+/// A handle of an object in a server. Clones share one count; the last gives it back.
+#[derive(Clone)]
+pub(crate) struct Handle(Arc<Held>);
+
+struct Held {
+    link: Arc<Link>,
+    id: u64,
+}
+
+/// Arguments, as the client writes them.
+#[derive(Debug)]
+pub(crate) struct Request<'a> {
+    pub(crate) bytes: &'a mut Vec<u8>,
+    server: u128,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(bytes: &'a mut Vec<u8>, server: u128) -> Self {
+        Self { bytes, server }
+    }
+
+    pub(crate) fn u64(&mut self, number: u64) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
+    pub(crate) fn u32(&mut self, number: u32) {
+        self.bytes.extend_from_slice(&number.to_le_bytes());
+    }
+
+    /// A value that the server keeps as it is, with the objects that its handles name.
+    ///
+    /// # Errors
+    /// Kind `Encode`.
+    pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
+        let (bytes, refs) = scope::encoding(self.server, || wire::encode(value));
+        wire::put_blob(self.bytes, &bytes?, &refs);
+        Ok(())
+    }
+}
+
+impl Handle {
+    /// For an object that the server has already counted for this process.
+    pub(crate) fn counted(link: Arc<Link>, id: u64) -> Self {
+        Self(Arc::new(Held { link, id }))
+    }
+
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.0.link
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
+    /// Calls a method without arguments.
+    ///
+    /// # Errors
+    /// What the server says; kind `Disconnected` when it is gone.
+    pub(crate) fn ask<R: DeserializeOwned>(&self, method: u32) -> Result<R, Error> {
+        self.call(method, |_| Ok(()))
+    }
+
+    /// Calls a method.
+    ///
+    /// # Errors
+    /// As for [`ask`](Self::ask), and kinds `Encode` and `Decode`.
+    pub(crate) fn call<R: DeserializeOwned>(
+        &self,
+        method: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+    ) -> Result<R, Error> {
+        self.0.link.call(self.0.id, method, arguments, wire::decode)
+    }
+
+    /// Calls a method, and looks at the bytes of its result.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub(crate) fn call_raw<R>(
+        &self,
+        method: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+        result: impl FnOnce(&[u8]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        self.0.link.call(self.0.id, method, arguments, result)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.link.release(self.id);
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "object {}", self.0.id)
+    }
+}
+
+impl Serialize for Handle {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let link = &self.0.link;
+        if !scope::encoded(link.server(), self.0.id) {
+            // Somebody will decode it, somewhere; until then the server keeps the object for a while.
+            link.lend(self.0.id).map_err(serde::ser::Error::custom)?;
+        }
+        (link.locator(), self.0.id).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Handle {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (locator, id) = <(Locator, u64)>::deserialize(deserializer)?;
+        let link = Link::to(&locator).map_err(serde::de::Error::custom)?;
+        if !scope::decoded(locator.server, id) {
+            link.acquire(id).map_err(serde::de::Error::custom)?;
+        }
+        Ok(Self::counted(link, id))
+    }
+}

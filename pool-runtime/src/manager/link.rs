@@ -1,0 +1,307 @@
+//! A client's side: what this process has to do with one server. One connection says that the process lives; others carry
+//! calls, as many as there are threads that call at the same time.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use super::channel::Channel;
+use super::handle::Request;
+use super::scope;
+use super::server::desk;
+use super::wire::{self, DESK, LONGEST_OPENING, Locator, Opening, Welcome};
+use crate::error::{Error, ErrorKind};
+use crate::net::client::{self, authenticate};
+use crate::net::{Address, ByteConnection};
+use crate::sys::{process, random};
+
+/// How long a connection to a server may take to be made.
+const CONNECT: Duration = Duration::from_secs(20);
+
+/// This process and one server.
+#[derive(Debug)]
+pub(crate) struct Link {
+    locator: Locator,
+    session: u128,
+    /// The server takes its end for the end of this process.
+    _control: ByteConnection,
+    idle: Mutex<Vec<Line>>,
+    gone: AtomicBool,
+    made_by: u32,
+    /// Whether the server runs the same file as this process, so that both know the same tasks.
+    this_program: bool,
+}
+
+/// A connection for calls, and the room for their bytes.
+#[derive(Debug)]
+struct Line {
+    channel: Channel,
+    request: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+/// Rooms that grew larger than this for one call are given back after it.
+const ROOM: usize = 1 << 20;
+
+static LINKS: Mutex<Option<HashMap<u128, Weak<Link>>>> = Mutex::new(None);
+
+impl Link {
+    /// The link to a server: the one that is there, or a new one.
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the server is gone, `Authentication` when the key is another one.
+    pub(crate) fn to(locator: &Locator) -> Result<Arc<Self>, Error> {
+        if let Some(link) = find(locator.server) {
+            return Ok(link);
+        }
+        let until = Instant::now() + CONNECT;
+        let mut locator = locator.clone();
+        let connected = match connect_local(&locator, until) {
+            Err(_) if locator.address.is_some() => {
+                locator.local.clear();
+                connect_remote(&locator, until)?
+            }
+            other => other?,
+        };
+        if connected.2.server != locator.server {
+            return Err(Error::new(ErrorKind::NotFound, "another server is there now"));
+        }
+        Ok(keep(Self::new(locator, connected)))
+    }
+
+    /// The link to whatever server listens at `address`.
+    ///
+    /// # Errors
+    /// As for [`to`](Self::to).
+    pub(crate) fn to_address(address: Address, key: &[u8]) -> Result<Arc<Self>, Error> {
+        let until = Instant::now() + CONNECT;
+        let mut locator =
+            Locator { server: 0, local: Vec::new(), address: Some(address), key: key.to_vec() };
+        let connected = connect_remote(&locator, until)?;
+        (locator.server, locator.local) = (connected.2.server, connected.2.local.clone());
+        if let Some(link) = find(locator.server) {
+            return Ok(link);
+        }
+        // On the same machine there is a shorter way.
+        match connect_local(&locator, until) {
+            Ok(local) if local.2.server == locator.server => Ok(keep(Self::new(locator, local))),
+            _ => {
+                locator.local.clear();
+                Ok(keep(Self::new(locator, connected)))
+            }
+        }
+    }
+
+    fn new(locator: Locator, (control, session, welcome): Connected) -> Self {
+        let own = process::program();
+        Self {
+            // Over a network the numbers of files mean nothing.
+            this_program: !locator.local.is_empty() && own.is_some() && welcome.program == own,
+            locator,
+            session,
+            _control: control,
+            idle: Mutex::default(),
+            gone: AtomicBool::new(false),
+            made_by: std::process::id(),
+        }
+    }
+
+    pub(crate) fn server(&self) -> u128 {
+        self.locator.server
+    }
+
+    pub(crate) fn is_this_program(&self) -> bool {
+        self.this_program
+    }
+
+    pub(crate) fn locator(&self) -> &Locator {
+        &self.locator
+    }
+
+    /// Whether this is a copy, in a child of a plain `fork`: its connections belong to the process it was copied from.
+    pub(crate) fn is_copy(&self) -> bool {
+        self.made_by != std::process::id()
+    }
+
+    fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
+    }
+
+    /// Calls a method of an object.
+    ///
+    /// # Errors
+    /// What the server says; kind `Disconnected` when it is gone; `Encode`, `Decode`.
+    pub(crate) fn call<R>(
+        self: &Arc<Self>,
+        object: u64,
+        method: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+        result: impl FnOnce(&[u8]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let mut line = self.line()?;
+        wire::put_head(&mut line.request, object, method);
+        // What is encoded may call the same server; it then takes another line.
+        if let Err(error) = arguments(&mut Request::new(&mut line.request, self.server())) {
+            self.put_back(line);
+            return Err(error);
+        }
+        self.exchange(&mut line)?;
+        let result = self.take(&line.reply, result);
+        self.put_back(line);
+        result
+    }
+
+    fn exchange(&self, line: &mut Line) -> Result<(), Error> {
+        let done = line
+            .channel
+            .send(&line.request)
+            .and_then(|()| line.channel.receive(&mut line.reply, &|| !self.is_gone()));
+        done.map_err(|error| {
+            if error.kind() == ErrorKind::InvalidInput {
+                return error;
+            }
+            // With one connection everything is lost that the server held for this process.
+            self.gone.store(true, Ordering::Release);
+            Error::new(ErrorKind::Disconnected, "the manager's server is gone")
+        })
+    }
+
+    fn take<R>(
+        self: &Arc<Self>,
+        reply: &[u8],
+        result: impl FnOnce(&[u8]) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let (grants, bytes) = wire::take_reply(reply)?;
+        if grants.is_empty() {
+            return result(bytes);
+        }
+        let (result, left) = scope::decoding(self.server(), grants, || result(bytes));
+        left.into_iter().for_each(|id| self.release(id));
+        result
+    }
+
+    fn line(&self) -> Result<Line, Error> {
+        if self.is_copy() {
+            return Err(Error::new(
+                ErrorKind::Disconnected,
+                "this handle belongs to the process that was forked",
+            ));
+        }
+        if self.is_gone() {
+            return Err(Error::new(ErrorKind::Disconnected, "the manager's server is gone"));
+        }
+        if let Some(line) = lock(&self.idle).pop() {
+            return Ok(line);
+        }
+        let channel = self.open()?;
+        Ok(Line { channel, request: Vec::new(), reply: Vec::new() })
+    }
+
+    fn put_back(&self, mut line: Line) {
+        for room in [&mut line.request, &mut line.reply] {
+            if room.capacity() > ROOM {
+                *room = Vec::new();
+            }
+        }
+        lock(&self.idle).push(line);
+    }
+
+    fn open(&self) -> Result<Channel, Error> {
+        let until = Instant::now() + CONNECT;
+        let opening = wire::encode(&Opening::Calls { session: self.session })?;
+        if self.locator.local.is_empty() {
+            let connection = dial(self.locator.address.as_ref(), &self.locator.key, until)?;
+            connection.send_until(&opening, Some(until))?;
+            return Ok(Channel::over_socket(connection));
+        }
+        let local = Address::Abstract(self.locator.local.clone());
+        let connection = dial(Some(&local), &self.locator.key, until)?;
+        connection.send_until(&opening, Some(until))?;
+        Channel::take_memory(connection, until)
+    }
+
+    /// Gives one count back.
+    pub(crate) fn release(self: &Arc<Self>, id: u64) {
+        if !self.is_copy() && !self.is_gone() {
+            let _ = self.desk(desk::RELEASE, id);
+        }
+    }
+
+    /// Takes one count.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when the object is gone.
+    pub(crate) fn acquire(self: &Arc<Self>, id: u64) -> Result<(), Error> {
+        self.desk(desk::ACQUIRE, id)
+    }
+
+    /// Has the server keep an object for a while, for whoever decodes the handle.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when the object is gone.
+    pub(crate) fn lend(self: &Arc<Self>, id: u64) -> Result<(), Error> {
+        self.desk(desk::LEND, id)
+    }
+
+    fn desk(self: &Arc<Self>, method: u32, id: u64) -> Result<(), Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(id);
+            Ok(())
+        };
+        self.call(DESK, method, arguments, |_| Ok(()))
+    }
+}
+
+type Connected = (ByteConnection, u128, Welcome);
+
+fn connect_local(locator: &Locator, until: Instant) -> Result<Connected, Error> {
+    if locator.local.is_empty() {
+        return Err(Error::new(ErrorKind::Disconnected, "the server is not on this machine"));
+    }
+    introduce(dial(Some(&Address::Abstract(locator.local.clone())), &locator.key, until)?, until)
+}
+
+fn connect_remote(locator: &Locator, until: Instant) -> Result<Connected, Error> {
+    introduce(dial(locator.address.as_ref(), &locator.key, until)?, until)
+}
+
+fn dial(address: Option<&Address>, key: &[u8], until: Instant) -> Result<ByteConnection, Error> {
+    let address =
+        address.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the server has no address"))?;
+    let connection = client::connect_first(std::slice::from_ref(address), until)?;
+    authenticate(&connection, key, until)?;
+    Ok(connection)
+}
+
+fn introduce(control: ByteConnection, until: Instant) -> Result<Connected, Error> {
+    let session = random::id()?;
+    control.send_until(&wire::encode(&Opening::Control { session })?, Some(until))?;
+    let welcome = wire::decode(&control.receive(LONGEST_OPENING, Some(until))?)?;
+    Ok((control, session, welcome))
+}
+
+fn find(server: u128) -> Option<Arc<Link>> {
+    let link = lock(&LINKS).as_ref()?.get(&server)?.upgrade()?;
+    (!link.is_copy() && !link.is_gone()).then_some(link)
+}
+
+/// Of two threads that connect at once, both use the link of the first.
+fn keep(link: Link) -> Arc<Link> {
+    let mut links = lock(&LINKS);
+    let links = links.get_or_insert_default();
+    links.retain(|_, link| link.strong_count() > 0);
+    if let Some(first) = links.get(&link.server()).and_then(Weak::upgrade)
+        && !first.is_copy()
+        && !first.is_gone()
+    {
+        return first;
+    }
+    let link = Arc::new(link);
+    links.insert(link.server(), Arc::downgrade(&link));
+    link
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

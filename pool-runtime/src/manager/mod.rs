@@ -1,0 +1,415 @@
+//! A server process for shared objects, reachable from every process that knows it, on this machine or another.
+//!
+//! A client's call goes `proxy → handle → link → channel ═▶ server → table → class`, and its reply back. `wire` has the bytes
+//! of both, `scope` knows on whose behalf a handle is encoded, `session` what a client would leave behind if it died. Each
+//! class of objects has a file with both halves: what the server keeps, and the proxies. The server keeps values as bytes,
+//! and knows no types; so a client may be another program.
+//!
+//! On the same machine calls go through shared memory, and over a network through sockets, in the format of `net`. Either way
+//! both sides have proved to know the key before anything else is read.
+
+mod barrier;
+mod channel;
+mod classes;
+mod condition;
+mod dict;
+mod handle;
+mod link;
+mod list;
+mod lock;
+pub(crate) mod managed;
+mod modify;
+mod process;
+mod queue;
+mod scope;
+mod semaphore;
+pub(crate) mod server;
+mod session;
+mod table;
+mod thread;
+mod value;
+mod wire;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use handle::{Handle, Request};
+use link::Link;
+use process::ServerProcess;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use server::desk;
+use wire::DESK;
+
+use crate::error::{Error, ErrorKind};
+use crate::net::{Address, ToAddress};
+use crate::shared::Shareable;
+
+pub use barrier::Barrier;
+pub use condition::{Condition, IntoVerdict};
+pub use dict::{Dict, Namespace};
+pub use list::List;
+pub use lock::{Lock, LockGuard, RLock, RLockGuard};
+pub use managed::{Managed, Proxy};
+pub use queue::Queue;
+pub use semaphore::{Event, Permit, Semaphore};
+pub use value::{Array, ArrayGuard, Value, ValueGuard};
+
+/// A server process for shared objects, or the way to one.
+///
+/// The objects live in the server; what its methods give are proxies, which are handles: they can be cloned, sent to other
+/// threads, given to tasks, and stored in other objects of the server. An object lives as long as a proxy of it does,
+/// anywhere. Calls of different threads and processes run side by side.
+///
+/// The process that started the server ends it by dropping the `Manager`; the server also ends when that process dies.
+///
+/// A proxy that travels as bytes carries the key of its server: who can read it may use the server.
+///
+/// ```
+/// use pool_runtime::prelude::*;
+///
+/// let m = Manager::start()?;
+/// let squares = m.dict::<u64, u64>()?;
+/// let seen = m.list::<u64>()?;
+/// std::thread::scope(|scope| {
+///     for x in 0..4 {
+///         let (squares, seen) = (squares.clone(), seen.clone());
+///         scope.spawn(move || squares.insert(x, x * x).and_then(|_| seen.push(x)).unwrap());
+///     }
+/// });
+/// assert_eq!(squares.get(&3)?, Some(9));
+/// assert_eq!(seen.len()?, 4);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Manager {
+    link: Arc<Link>,
+    address: Option<Address>,
+    /// After the link, so that the server sees its last client leave before it is told to leave itself.
+    _server: Option<ServerProcess>,
+}
+
+impl Manager {
+    /// Starts a server for this process and those that it gives proxies to, on this machine.
+    ///
+    /// # Errors
+    /// Kind `Spawn` when the process cannot be started.
+    pub fn start() -> Result<Self, Error> {
+        Self::with_server(process::start(None)?)
+    }
+
+    /// Starts a server that others reach at `address`, if they know `key`.
+    ///
+    /// What is sent is neither encrypted nor signed: over a network that is not trusted, a tunnel is needed as well. Whoever
+    /// knows the key can have the server keep as much as its memory holds, and run the methods of
+    /// [`#[managed]`](crate::managed) types and the tasks of this program.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for what is no address, `NotFound` for an unknown host, `Io` when the place is taken or is not this
+    /// machine's, `Spawn` when the process cannot be started.
+    ///
+    /// ```
+    /// use pool_runtime::prelude::*;
+    ///
+    /// let server = Manager::listen("127.0.0.1:0", b"key")?;
+    /// let client = Manager::connect(server.address(), b"key")?;
+    /// client.dict::<String, u64>()?.insert("a".into(), 1)?;
+    /// assert_eq!(Manager::connect(server.address(), b"guess").unwrap_err().kind(), ErrorKind::Authentication);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn listen(address: impl ToAddress, key: impl AsRef<[u8]>) -> Result<Self, Error> {
+        Self::with_server(process::start(Some((&address.to_addresses()?, key.as_ref())))?)
+    }
+
+    /// Connects to a server that another process has started with [`listen`](Self::listen).
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when nobody listens there, `Authentication` when its key is another one, `TimedOut` when it is
+    /// silent, and those of the address.
+    pub fn connect(address: impl ToAddress, key: impl AsRef<[u8]>) -> Result<Self, Error> {
+        let mut failed = Error::new(ErrorKind::InvalidInput, "no address");
+        for address in address.to_addresses()? {
+            match Link::to_address(address.clone(), key.as_ref()) {
+                Ok(link) => return Ok(Self { link, address: Some(address), _server: None }),
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    fn with_server(
+        (link, address, server): (Arc<Link>, Option<Address>, ServerProcess),
+    ) -> Result<Self, Error> {
+        Ok(Self { link, address, _server: Some(server) })
+    }
+
+    /// The TCP address of the server, with the port that the system chose if it was asked to. The unspecified address,
+    /// `0.0.0.0:0`, when it listens at none.
+    pub fn address(&self) -> SocketAddr {
+        self.endpoint().and_then(Address::tcp).unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())
+    }
+
+    /// Where the server listens for other machines, or for other programs on this one; `None` after [`start`](Self::start).
+    pub fn endpoint(&self) -> Option<&Address> {
+        self.address.as_ref()
+    }
+
+    /// The namespace that every client of this server has: where one puts a proxy under a name, for others to find.
+    ///
+    /// ```
+    /// use pool_runtime::prelude::*;
+    ///
+    /// let server = Manager::listen("127.0.0.1:0", b"key")?;
+    /// server.shared()?.set("jobs", server.list::<u32>()?)?;
+    ///
+    /// // In another program:
+    /// let client = Manager::connect(server.address(), b"key")?;
+    /// let jobs: List<u32> = client.shared()?.get("jobs")?;
+    /// jobs.push(1)?;
+    /// # Ok::<(), Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the server is gone.
+    pub fn shared(&self) -> Result<Namespace, Error> {
+        self.object(desk::SHARED, |_| Ok(())).map(Namespace::of)
+    }
+
+    /// How many objects the server keeps, but for the one that [`shared`](Self::shared) gives.
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the server is gone.
+    pub fn objects(&self) -> Result<usize, Error> {
+        self.link.call(DESK, desk::COUNT, |_| Ok(()), wire::decode)
+    }
+
+    /// A new, empty dict.
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when the server is gone; the same for the others below.
+    pub fn dict<K, V>(&self) -> Result<Dict<K, V>, Error>
+    where
+        K: Serialize + DeserializeOwned,
+        V: Serialize + DeserializeOwned,
+    {
+        self.make(classes::DICT, |_| Ok(())).map(Dict::of)
+    }
+
+    /// A new, empty list.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn list<T: Serialize + DeserializeOwned>(&self) -> Result<List<T>, Error> {
+        self.make(classes::LIST, |_| Ok(())).map(List::of)
+    }
+
+    /// A new namespace without names.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn namespace(&self) -> Result<Namespace, Error> {
+        self.make(classes::DICT, |_| Ok(())).map(Namespace::of)
+    }
+
+    /// Gives an object of your own to the server, and the way to it.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when the server is another program and has no such type, `Encode` and `Decode` when the value does not
+    /// travel, and see [`dict`](Self::dict).
+    #[expect(clippy::needless_pass_by_value, reason = "the object is the server's from now on")]
+    pub fn create<T: Managed>(&self, value: T) -> Result<Proxy<T>, Error> {
+        self.make(classes::MANAGED, |request| managed::creation(&value, request))
+            .map(managed::proxy)
+    }
+
+    /// A new lock.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn lock(&self) -> Result<Lock, Error> {
+        self.make(classes::LOCK, |_| Ok(())).map(Lock::of)
+    }
+
+    /// A new lock that the thread that has it can take again.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn rlock(&self) -> Result<RLock, Error> {
+        self.make(classes::RLOCK, |_| Ok(())).map(RLock::of)
+    }
+
+    /// A new semaphore with `permits` permits, which can be released any number of times.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn semaphore(&self, permits: usize) -> Result<Semaphore, Error> {
+        self.permits(permits, u64::MAX)
+    }
+
+    /// A new semaphore that never has more than `permits` permits.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn bounded_semaphore(&self, permits: usize) -> Result<Semaphore, Error> {
+        self.permits(permits, permits as u64)
+    }
+
+    fn permits(&self, permits: usize, most: u64) -> Result<Semaphore, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(permits as u64);
+            request.u64(most);
+            Ok(())
+        };
+        self.make(classes::SEMAPHORE, arguments).map(Semaphore::of)
+    }
+
+    /// A new condition under `lock`, which must be of this manager.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for the lock of another manager, and see [`dict`](Self::dict).
+    pub fn condition(&self, lock: &Lock) -> Result<Condition, Error> {
+        if lock.handle().link().server() != self.link.server() {
+            return Err(Error::new(ErrorKind::InvalidInput, "a lock of another manager"));
+        }
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(lock.handle().id());
+            Ok(())
+        };
+        self.make(classes::CONDITION, arguments).map(Condition::of)
+    }
+
+    /// A new event that has not happened.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn event(&self) -> Result<Event, Error> {
+        self.make(classes::EVENT, |_| Ok(())).map(Event::of)
+    }
+
+    /// A new barrier for `parties` parties.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for none, and see [`dict`](Self::dict).
+    pub fn barrier(&self, parties: usize) -> Result<Barrier, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(parties as u64);
+            Ok(())
+        };
+        self.make(classes::BARRIER, arguments).map(Barrier::of)
+    }
+
+    /// A new queue for any number of elements.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn queue<T: Serialize + DeserializeOwned>(&self) -> Result<Queue<T>, Error> {
+        self.line(u64::MAX)
+    }
+
+    /// A new queue for at most `capacity` elements.
+    ///
+    /// # Errors
+    /// Kind `InvalidInput` for none, and see [`dict`](Self::dict).
+    pub fn bounded_queue<T: Serialize + DeserializeOwned>(
+        &self,
+        capacity: usize,
+    ) -> Result<Queue<T>, Error> {
+        self.line(capacity as u64)
+    }
+
+    fn line<T>(&self, most: u64) -> Result<Queue<T>, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            request.u64(most);
+            Ok(())
+        };
+        self.make(classes::QUEUE, arguments).map(Queue::of)
+    }
+
+    /// A new value with its own lock.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn value<T: Shareable>(&self, value: T) -> Result<Value<T>, Error> {
+        self.numbers(&[value]).map(Value::of)
+    }
+
+    /// A new array with its own lock.
+    ///
+    /// # Errors
+    /// See [`dict`](Self::dict).
+    pub fn array<T: Shareable>(&self, elements: impl AsRef<[T]>) -> Result<Array<T>, Error> {
+        self.numbers(elements.as_ref()).map(Array::of)
+    }
+
+    fn numbers<T: Shareable>(&self, elements: &[T]) -> Result<Handle, Error> {
+        self.make(classes::VALUE, |request| {
+            request.u64(size_of::<T>() as u64);
+            request.bytes.extend_from_slice(bytemuck::cast_slice(elements));
+            Ok(())
+        })
+    }
+
+    fn make(
+        &self,
+        class: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+    ) -> Result<Handle, Error> {
+        let with_class = |request: &mut Request<'_>| {
+            request.u32(class);
+            arguments(request)
+        };
+        self.object(desk::CREATE, with_class)
+    }
+
+    /// Asks for an object.
+    fn object(
+        &self,
+        method: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+    ) -> Result<Handle, Error> {
+        self.link.call(DESK, method, arguments, |reply| {
+            let id = wire::decode(reply)?;
+            // The server has counted it for us, and this takes the count over.
+            scope::decoded(self.link.server(), id);
+            Ok(Handle::counted(self.link.clone(), id))
+        })
+    }
+}
+
+/// A type that is a handle of an object in the server, with the types of what is in it.
+macro_rules! proxy {
+    ($(#[$attribute:meta])* pub struct $name:ident $(<$($parameter:ident),+>)?;) => {
+        $(#[$attribute])*
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(transparent, bound = "")]
+        pub struct $name $(<$($parameter),+>)? {
+            handle: $crate::manager::handle::Handle,
+            #[serde(skip)]
+            types: std::marker::PhantomData<fn() -> ($($($parameter,)+)?)>,
+        }
+
+        impl $(<$($parameter),+>)? $name $(<$($parameter),+>)? {
+            pub(crate) fn of(handle: $crate::manager::handle::Handle) -> Self {
+                Self { handle, types: std::marker::PhantomData }
+            }
+
+            #[allow(dead_code, clippy::allow_attributes, reason = "not every class is an argument of another")]
+            pub(crate) fn handle(&self) -> &$crate::manager::handle::Handle {
+                &self.handle
+            }
+        }
+
+        impl $(<$($parameter),+>)? Clone for $name $(<$($parameter),+>)? {
+            fn clone(&self) -> Self {
+                Self::of(self.handle.clone())
+            }
+        }
+
+        impl $(<$($parameter),+>)? std::fmt::Debug for $name $(<$($parameter),+>)? {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($name), "({:?})"), self.handle)
+            }
+        }
+    };
+}
+use proxy;

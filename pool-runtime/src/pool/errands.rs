@@ -1,0 +1,119 @@
+//! What workers ask for beside their work: descriptors that arguments and results take along, and holds on shared objects
+//! that results name. Between `supervisor`, which says that a worker's socket has something to read, and `luggage`, for whose
+//! users this is done; `errands` at the top of the crate is the worker's side.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::desk::{Desk, Job};
+use super::seat::Worker;
+use crate::error::{Error, ErrorKind};
+use crate::luggage::{self, Ask};
+use crate::message::{self, FromWorker, ToWorker};
+use crate::shm::pins::Pins;
+use crate::supervisor;
+use crate::sys::socket::Socket;
+
+/// What the results of a job have brought along, until the job is forgotten.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    luggage: HashMap<u64, OwnedFd>,
+    pins: Pins,
+}
+
+/// In a token: the socket of that seat has something to read.
+pub(crate) const SOCKET: u32 = 1 << 31;
+/// A descriptor is sent before the result that needs it, so it is there as soon as the supervisor has looked.
+const ARRIVAL: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Does what the worker in that seat has asked for. Runs on the supervisor's thread.
+    pub(crate) fn run_errands(&self, index: usize) {
+        let mut desk = self.desk();
+        let Some(mut worker) = desk.seats[index].worker.take() else { return };
+        desk.run_errands(&mut worker);
+        desk.seats[index].worker = Some(worker);
+        drop(desk);
+        self.changed.notify_all();
+    }
+
+    /// How code that decodes results of a job gets the descriptors that they take along.
+    pub(crate) fn asks(self: &Arc<Self>, slot: usize, id: u64) -> Rc<Ask> {
+        let engine = Arc::clone(self);
+        Rc::new(move |number| engine.await_luggage(slot, id, number))
+    }
+
+    fn await_luggage(&self, slot: usize, id: u64, number: u64) -> Result<OwnedFd, Error> {
+        let end = Instant::now() + ARRIVAL;
+        let mut desk = self.desk();
+        loop {
+            let job = desk.job(slot, id).ok_or_else(lost)?;
+            if let Some(found) = job.received.luggage.remove(&number) {
+                return Ok(found);
+            }
+            let left = end.checked_duration_since(Instant::now()).ok_or_else(lost)?;
+            desk = self.changed.wait_timeout(desk, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Desk {
+    /// Does all that a worker has asked for.
+    pub(crate) fn run_errands(&mut self, worker: &mut Worker) {
+        loop {
+            match message::try_receive::<FromWorker>(&worker.socket) {
+                Ok(Some((FromWorker::Failed(error), _))) => {
+                    worker.refusal = Some(error.with_pid(worker.child.pid()));
+                }
+                Ok(Some((errand, along))) => self.run_errand(&worker.socket, errand, along),
+                Ok(None) => return,
+                // That it has ended is told by the process itself; here there will be nothing more.
+                Err(_) => {
+                    if let Ok(supervisor) = supervisor::get() {
+                        supervisor.unwatch(&worker.socket);
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    fn run_errand(&mut self, socket: &Socket, errand: FromWorker, along: Vec<OwnedFd>) {
+        match errand {
+            FromWorker::Failed(_) => {}
+            FromWorker::Wants { job, number } => {
+                let beside = self.job_by_id(job).map(|job| Arc::clone(&job.baggage.luggage));
+                // A worker that is gone needs no answer.
+                let _ = match luggage::copy_of(number, beside.as_deref().unwrap_or(&[])) {
+                    Ok(copy) => message::send(socket, &ToWorker::Here, &[copy.as_fd()]),
+                    Err(error) => message::send(socket, &ToWorker::Missing(error), &[]),
+                };
+            }
+            FromWorker::Sends { job, number } => {
+                if let (Some(job), Some(one)) = (self.job_by_id(job), along.into_iter().next()) {
+                    job.received.luggage.insert(number, one);
+                }
+            }
+            FromWorker::Holds { job, slots } => {
+                if let Some(job) = self.job_by_id(job) {
+                    job.received.pins.merge(Pins::open(&slots));
+                }
+                let _ = message::send(socket, &ToWorker::Held, &[]);
+            }
+        }
+    }
+
+    fn job_by_id(&mut self, id: u64) -> Option<&mut Job> {
+        let (slot, id) = self.job_slots().into_iter().find(|&(_, job)| job == id)?;
+        self.job(slot, id)
+    }
+}
+
+#[cold]
+fn lost() -> Error {
+    Error::new(ErrorKind::Decode, "a descriptor did not come along with the result")
+}

@@ -1,0 +1,156 @@
+//! Keeps alive what bytes mean, while the bytes are on their way.
+//!
+//! Within [`collect`], every handle that is encoded leaves a hold in the [`Pins`], which go with the bytes: to the job, the
+//! chunk or the queue's item that has them. Within [`in_transit`], which is for results on their way to another process,
+//! it leaves a record that the one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the
+//! object lives.
+
+use std::cell::RefCell;
+
+use super::hold::{self, Hold};
+use super::process;
+use super::transit::{self, Record};
+use crate::error::Error;
+use crate::sys::fork;
+
+/// Holds on all that was encoded; drop them when the bytes are gone.
+#[derive(Debug, Default)]
+pub(crate) struct Pins(Vec<Hold>);
+
+impl Pins {
+    /// Whether nothing is kept.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Holds these slots too, which somebody else holds now; those that are gone are passed over.
+    pub(crate) fn open(slots: &[(u32, u32)]) -> Self {
+        Self(
+            slots
+                .iter()
+                .filter_map(|&(slot, generation)| Hold::open(slot, generation).ok())
+                .collect(),
+        )
+    }
+
+    /// Adds another's to these.
+    pub(crate) fn merge(&mut self, other: Self) {
+        self.0.extend(other.0);
+    }
+
+    /// The slots and generations that are kept, for those that keep bytes in shared memory, and must then keep these too.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.0.iter().map(|hold| (hold.slot(), hold.generation()))
+    }
+}
+
+/// Records of all that was encoded. Dropping them strikes out those that nobody has taken: do so when the one who gets the
+/// bytes has decoded or dropped them.
+#[derive(Debug, Default)]
+pub(crate) struct Transit(Vec<Record>);
+
+impl Drop for Transit {
+    fn drop(&mut self) {
+        let Some(own) = process::own_if_any().filter(|_| !fork::is_copy()) else { return };
+        for record in self.0.drain(..) {
+            if let Some(slot) = transit::strike(own.arena, record) {
+                hold::succeed(own, slot, |_| ());
+            }
+        }
+    }
+}
+
+impl Transit {
+    /// The records, to be put where others find them with the bytes: nothing strikes them out here any more.
+    pub(crate) fn keep(mut self) -> Vec<Record> {
+        std::mem::take(&mut self.0)
+    }
+
+    /// Records that came with bytes; what was decoded has struck out its own.
+    pub(crate) fn found(records: Vec<Record>) -> Self {
+        Self(records)
+    }
+
+    pub(crate) fn records(&self) -> &[Record] {
+        &self.0
+    }
+}
+
+enum Collector {
+    Pins(Vec<Hold>),
+    Transit(Vec<Record>),
+    Kept(Vec<Record>),
+}
+
+thread_local! {
+    static COLLECTOR: RefCell<Option<Collector>> = const { RefCell::new(None) };
+}
+
+/// Runs `encode`, and keeps alive what it encodes.
+pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Pins) {
+    match within(Collector::Pins(Vec::new()), encode) {
+        (result, Some(Collector::Pins(holds))) => (result, Pins(holds)),
+        (result, _) => (result, Pins::default()),
+    }
+}
+
+/// Runs `encode`, whose bytes go to another process; what it encodes lives until it is decoded there.
+pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
+    match within(Collector::Transit(Vec::new()), encode) {
+        (result, Some(Collector::Transit(records))) => (result, Transit(records)),
+        (result, _) => (result, Transit::default()),
+    }
+}
+
+/// As [`in_transit`], for bytes that may wait in a queue or a pipe until this process has ended.
+pub(crate) fn kept<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
+    match within(Collector::Kept(Vec::new()), encode) {
+        (result, Some(Collector::Kept(records))) => (result, Transit(records)),
+        (result, _) => (result, Transit::default()),
+    }
+}
+
+fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Collector>) {
+    /// Puts the outer collector back, also when `encode` panics.
+    struct Restore(Option<Collector>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            COLLECTOR.with_borrow_mut(|now| *now = self.0.take());
+        }
+    }
+    let restore = Restore(COLLECTOR.replace(Some(collector)));
+    let result = encode();
+    let collected = COLLECTOR.with_borrow_mut(Option::take);
+    drop(restore);
+    (result, collected)
+}
+
+/// How many of the last pins are looked at for one that is there already: a lock that goes with every item is kept once.
+const LOOK_BACK: usize = 8;
+
+/// A handle is being encoded; gives the record of it, if it is in transit.
+///
+/// # Errors
+/// As for [`transit::enter`].
+pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
+    COLLECTOR.with_borrow_mut(|collector| match collector {
+        None => Ok(None),
+        Some(Collector::Pins(holds)) => {
+            let known = holds.iter().rev().take(LOOK_BACK).any(|hold| hold.slot() == held.slot());
+            if !known {
+                holds.push(held.clone());
+            }
+            Ok(None)
+        }
+        Some(Collector::Kept(records)) => {
+            let record = transit::enter_kept(held.own(), held.slot() as usize)?;
+            records.push(record);
+            Ok(Some(record))
+        }
+        Some(Collector::Transit(records)) => {
+            let record = transit::enter(held.own(), held.slot() as usize)?;
+            records.push(record);
+            Ok(Some(record))
+        }
+    })
+}

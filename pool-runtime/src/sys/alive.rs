@@ -1,0 +1,146 @@
+//! Who is alive: processes by pid and start time, threads by thread id and start time.
+//!
+//! A number alone may by now be somebody else's; together with the moment when its bearer began it is nobody else's.
+#![expect(unsafe_code, reason = "tgkill has no safe wrapper")]
+
+use std::fs::File;
+use std::io::Read;
+
+use rustix::process::Pid;
+
+/// One process, for ever: its pid, and when it began, in clock ticks since the machine did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) pid: u32,
+    /// 0 where `/proc` cannot be read; then the pid alone must do.
+    pub(crate) start: u64,
+}
+
+/// What became of a thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Thread {
+    Lives,
+    /// It ended, and its process lives.
+    Ended,
+    /// Its process ended.
+    ProcessEnded,
+}
+
+/// The parts of `/proc/PID/stat` that are of use. <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
+struct Stat {
+    state: u8,
+    threads: u64,
+    start: u64,
+}
+
+impl Identity {
+    /// This process.
+    pub(crate) fn own() -> Self {
+        Self {
+            pid: std::process::id(),
+            start: stat("/proc/self/stat").map_or(0, |stat| stat.start),
+        }
+    }
+
+    /// Whether it can still touch memory. A process that has ended and was not reaped cannot.
+    pub(crate) fn is_alive(self) -> bool {
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else { return false };
+        if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+            return false;
+        }
+        let Some(stat) = stat(&format!("/proc/{}/stat", self.pid)) else { return true };
+        // The first thread of a process may end before the others: then the process is a zombie only in name.
+        let ended = matches!(stat.state, b'Z' | b'X') && stat.threads <= 1;
+        !ended && (self.start == 0 || self.start == stat.start)
+    }
+
+    /// What became of one of its threads; `began` is compared under `mask`.
+    pub(crate) fn thread(self, tid: u32, began: u64, mask: u64) -> Thread {
+        let lives = || match stat(&format!("/proc/{}/task/{tid}/stat", self.pid)) {
+            Some(stat) => {
+                !matches!(stat.state, b'Z' | b'X')
+                    && (self.start == 0 || stat.start & mask == began)
+            }
+            None => true,
+        };
+        if exists(self.pid, tid) && lives() && (tid != self.pid || self.is_alive()) {
+            // A thread of the right number and age: a process of another age would have others.
+            return Thread::Lives;
+        }
+        if self.is_alive() { Thread::Ended } else { Thread::ProcessEnded }
+    }
+}
+
+/// The calling thread: its id, and when it began (0 where that cannot be known).
+pub(crate) fn this_thread() -> (u32, u64) {
+    let tid = rustix::thread::gettid().as_raw_nonzero().get().cast_unsigned();
+    (tid, stat(&format!("/proc/self/task/{tid}/stat")).map_or(0, |stat| stat.start))
+}
+
+/// The process that started this one.
+pub(crate) fn parent_pid() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().cast_unsigned())
+}
+
+fn exists(pid: u32, tid: u32) -> bool {
+    // SAFETY: signal 0 is none; the call only looks whether the thread is there.
+    let found = unsafe { libc::syscall(libc::SYS_tgkill, pid, tid, 0) };
+    found == 0 || std::io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+/// `None` when it cannot be read, for whatever reason: that says nothing about the process.
+fn stat(path: &str) -> Option<Stat> {
+    let mut room = [0; 512];
+    let len = File::open(path).and_then(|mut file| file.read(&mut room)).ok()?;
+    // The name stands in parentheses and may hold anything, parentheses too.
+    let after = room[..len].iter().rposition(|&byte| byte == b')')? + 1;
+    let text = std::str::from_utf8(&room[after..len]).ok()?;
+    let mut fields = text.split_ascii_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    // State is field 3; threads are field 20, the start is field 22.
+    let threads = fields.nth(16)?.parse().ok()?;
+    let start = fields.nth(1)?.parse().ok()?;
+    Some(Stat { state, threads, start })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_lives_and_so_does_this_thread() {
+        let (own, (tid, began)) = (Identity::own(), this_thread());
+        assert!(own.start > 0 && own.is_alive());
+        assert_eq!(own.thread(tid, began, u64::MAX), Thread::Lives);
+    }
+
+    #[test]
+    fn another_age_is_another_process() {
+        let own = Identity::own();
+        assert!(!Identity { start: own.start + 1, ..own }.is_alive());
+    }
+
+    #[test]
+    fn a_thread_that_was_joined_has_ended() {
+        let (tid, began) = std::thread::spawn(this_thread).join().expect("it ends");
+        // The kernel lets go of a thread a moment after `join` returns.
+        while exists(std::process::id(), tid) {
+            std::thread::yield_now();
+        }
+        assert_eq!(Identity::own().thread(tid, began, u64::MAX), Thread::Ended);
+    }
+
+    #[test]
+    fn a_child_that_is_not_reaped_has_ended() {
+        let mut child = std::process::Command::new("true").spawn().expect("`true` starts");
+        let pid = child.id();
+        let start = stat(&format!("/proc/{pid}/stat")).expect("it is there").start;
+        let options =
+            rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+        let id = Pid::from_raw(pid.cast_signed()).expect("a pid");
+        rustix::process::waitid(rustix::process::WaitId::Pid(id), options).expect("it ends");
+        assert!(!Identity { pid, start }.is_alive());
+        child.wait().expect("it is reaped");
+        assert!(!Identity { pid, start }.is_alive());
+    }
+}

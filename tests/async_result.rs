@@ -1,0 +1,175 @@
+//! Results that are there later: waited for, awaited, called back, cancelled.
+
+mod common;
+
+use std::future::{Future, IntoFuture};
+use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use common::pool;
+use pool_runtime::prelude::*;
+
+const LONG: Duration = Duration::from_secs(20);
+
+#[pool_task]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+#[pool_task]
+fn text(x: u64) -> String {
+    "x".repeat(x as usize)
+}
+
+#[pool_task]
+fn fails(x: u64) -> u64 {
+    assert!(x > 100, "{x} is too small");
+    x
+}
+
+/// The smallest executor: a thread that is unparked.
+fn block_on<F: IntoFuture>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future.into_future());
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        thread::park();
+    }
+}
+
+#[test]
+fn awaited() -> Result<(), Error> {
+    let pool = pool();
+    assert_eq!(block_on(par_map_async!(square, 0..3; pool = pool)?)?, [0, 1, 4]);
+    let both = async {
+        let first = par_apply_async!(square(2); pool = pool)?;
+        let second = par_apply_async!(square(3); pool = pool)?;
+        Ok::<_, Error>(first.await? + second.await?)
+    };
+    assert_eq!(block_on(both)?, 13);
+    assert_eq!(
+        block_on(par_apply_async!(fails(1); pool = pool)?).unwrap_err().kind(),
+        ErrorKind::Panicked
+    );
+    Ok(())
+}
+
+#[test]
+fn the_value_is_given_once_and_an_error_as_often_as_asked() -> Result<(), Error> {
+    let pool = pool();
+    let value = par_apply_async!(text(3); pool = pool)?;
+    value.wait();
+    assert_eq!(value.get_timeout(LONG)?, "xxx");
+    assert!(value.is_ready() && value.is_successful());
+    assert_eq!(value.get_timeout(LONG).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(value.get().unwrap_err().kind(), ErrorKind::InvalidInput);
+
+    let error = par_map_async!(fails, 0..3; pool = pool)?;
+    assert!(error.wait_timeout(LONG) && error.is_ready() && !error.is_successful());
+    assert_eq!(error.get_timeout(LONG).unwrap_err().kind(), ErrorKind::Panicked);
+    assert!(error.get().unwrap_err().panic_message().unwrap().ends_with("is too small"));
+    Ok(())
+}
+
+#[test]
+fn exactly_one_callback_and_before_the_result_is_seen() -> Result<(), Error> {
+    let pool = pool();
+    let (done, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let count = |counter: &Arc<AtomicUsize>| {
+        let counter = Arc::clone(counter);
+        move || counter.fetch_add(1, Ordering::SeqCst)
+    };
+    let (d, f) = (count(&done), count(&failed));
+    let texts = par_map_async!(text, 1..3; pool = pool, callback = move |texts| {
+        assert_eq!(texts, ["x", "xx"]);
+        d();
+    }, error_callback = move |_| { f(); })?;
+    assert_eq!(texts.get()?, ["x", "xx"]);
+    assert_eq!((done.load(Ordering::SeqCst), failed.load(Ordering::SeqCst)), (1, 0));
+
+    let (d, f) = (count(&done), count(&failed));
+    let error = par_apply_async!(fails(1); pool = pool, callback = move |_| { d(); }, error_callback = move |error| {
+        assert_eq!(error.kind(), ErrorKind::Panicked);
+        f();
+    })?;
+    assert!(error.get().is_err());
+    assert_eq!((done.load(Ordering::SeqCst), failed.load(Ordering::SeqCst)), (1, 1));
+    Ok(())
+}
+
+#[test]
+fn a_callback_that_panics_harms_nobody() -> Result<(), Error> {
+    let pool = pool();
+    let value = par_apply_async!(square(3); pool = pool, callback = |_| panic!("on purpose"))?;
+    assert_eq!(value.get()?, 9);
+    assert_eq!(par_apply!(square(2); pool = pool)?, 4);
+    Ok(())
+}
+
+#[test]
+fn an_input_that_panics_is_the_error_of_its_item() -> Result<(), Error> {
+    let pool = pool();
+    let items = (0..10).map(|x| if x == 3 { panic!("no more") } else { x });
+    let error = par_map_async!(square, items; pool = pool)?.get().unwrap_err();
+    assert_eq!((error.kind(), error.panic_message()), (ErrorKind::Panicked, Some("no more")));
+    Ok(())
+}
+
+#[test]
+fn results_are_kept_though_nobody_waits() -> Result<(), Error> {
+    let pool = pool();
+    let (tell, told) = mpsc::channel();
+    drop(par_map_async!(square, 0..3; pool = pool, callback = move |all| tell.send(all).unwrap())?);
+    assert_eq!(told.recv_timeout(LONG), Ok(vec![0, 1, 4]));
+    Ok(())
+}
+
+#[test]
+fn waiting_for_one_of_several() -> Result<(), Error> {
+    let pool = pool();
+    let calls =
+        [par_apply_async!(square(1); pool = pool)?, par_apply_async!(square(2); pool = pool)?];
+    assert!(calls[wait_any(&calls)?].is_ready());
+    let text = par_apply_async!(text(2); pool = pool)?;
+    let mixed: [&dyn pool_runtime::Waitable; 3] = [&calls[0], &text, &calls[0]];
+    assert!(wait_any(&mixed)? < 3);
+    assert_eq!(as_completed([&calls[0], &calls[1], &calls[0]]).count(), 2);
+    assert_eq!(as_completed(mixed).count(), 2);
+    let mut squares: Vec<u64> =
+        as_completed(calls).map(|call| call.get()).collect::<Result<_, _>>()?;
+    squares.sort_unstable();
+    assert_eq!(squares, [1, 4]);
+    assert_eq!(wait_any::<AsyncResult<u64>>(&[]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    Ok(())
+}
+
+#[test]
+fn items_of_an_asynchronous_map_need_not_be_send() -> Result<(), Error> {
+    #[pool_task]
+    fn length(x: &[u8]) -> usize {
+        x.len()
+    }
+    struct Here(std::rc::Rc<Vec<u8>>);
+    impl AsRef<[u8]> for Here {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let pool = pool();
+    let items = (0..200_u32).map(|n| Here(std::rc::Rc::new(vec![1; n as usize * 1000])));
+    let lengths = par_map_async!(length, items; pool = pool)?.get()?;
+    assert!(lengths.iter().enumerate().all(|(n, len)| *len == n * 1000));
+    Ok(())
+}

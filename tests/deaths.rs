@@ -1,0 +1,190 @@
+//! Processes killed at random moments while they hold, take, give back and wait: whatever they were doing, the others go on.
+//!
+//! Some thousand kills per run in all. Each kill falls at a random moment of a loop that does nothing but take and give back,
+//! and after each the survivors must get through within a bound, with whatever the dead one held given back.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use pool_runtime::prelude::*;
+
+/// The most that going on after a death may take, on a machine under load.
+const BOUND: Duration = Duration::from_secs(10);
+
+/// One at a time: a busy machine makes the moments of the kills less random, not more.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// A number below `n`, and other ones every run.
+fn random(n: u64) -> u64 {
+    static STATE: AtomicU64 = AtomicU64::new(0);
+    if STATE.load(SeqCst) == 0 {
+        STATE.store(
+            u64::from(std::process::id())
+                ^ std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 7),
+            SeqCst,
+        );
+    }
+    let state = STATE
+        .load(SeqCst)
+        .wrapping_mul(6_364_136_223_846_793_005)
+        .wrapping_add(1_442_695_040_888_963_407);
+    STATE.store(state, SeqCst);
+    (state >> 33) % n
+}
+
+/// Kills children of `make` at random moments, `rounds` in all, two living at any time, and runs `check` after each kill.
+fn rounds(
+    rounds: u32,
+    beats: &RawValue<AtomicU64>,
+    make: impl Fn() -> Process<()>,
+    mut check: impl FnMut(),
+) {
+    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut living = [make(), make()];
+    for round in 0..rounds {
+        let victim = round as usize % 2;
+        // Not before it has begun; from then on at a random moment.
+        let (before, begun) = (beats.load(SeqCst), Instant::now());
+        while beats.load(SeqCst) < before + 2 && begun.elapsed() < BOUND {
+            std::thread::yield_now();
+        }
+        (0..random(20_000)).for_each(|_| std::hint::spin_loop());
+        let next = make();
+        let dead = std::mem::replace(&mut living[victim], next);
+        dead.kill();
+        dead.join().expect_err("it was killed");
+        let begun = Instant::now();
+        check();
+        assert!(begun.elapsed() < BOUND, "round {round}: {:?}", begun.elapsed());
+    }
+}
+
+fn beats() -> RawValue<AtomicU64> {
+    RawValue::new(0).expect("a count")
+}
+
+#[pool_task]
+fn lock_for_ever(lock: Lock, inside: RawValue<AtomicU64>, beats: RawValue<AtomicU64>) {
+    loop {
+        let taken = lock.lock();
+        let died = taken.is_err();
+        let guard = taken.or_else(|error| error.into_guard().ok_or(())).expect("the lock");
+        if died {
+            inside.store(0, SeqCst);
+        }
+        assert_eq!(inside.swap(1, SeqCst), 0, "two hold the lock");
+        inside.store(0, SeqCst);
+        drop(guard);
+        beats.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn holders_and_waiters_of_a_lock() {
+    let (lock, inside, beats) = (Lock::new().expect("a lock"), beats(), beats());
+    let make = || {
+        Process::spawn(task!(lock_for_ever(lock.clone(), inside.clone(), beats.clone())))
+            .expect("a process")
+    };
+    rounds(400, &beats, make, || {
+        let guard = lock.lock().or_else(|error| error.into_guard().ok_or(())).expect("the lock");
+        // One that died inside has left this, and whoever takes the lock after it is told.
+        inside.store(0, SeqCst);
+        drop(guard);
+    });
+}
+
+#[pool_task]
+fn acquire_for_ever(semaphore: BoundedSemaphore, beats: RawValue<AtomicU64>) {
+    loop {
+        let permits = [semaphore.acquire(), semaphore.acquire()];
+        beats.fetch_add(1, SeqCst);
+        drop(permits);
+    }
+}
+
+#[test]
+fn holders_and_waiters_of_a_semaphore() {
+    // Two processes of two permits each, and one that is asked for here: nobody can have the others' last.
+    let (semaphore, beats) = (BoundedSemaphore::new(4).expect("a semaphore"), beats());
+    let make = || {
+        Process::spawn(task!(acquire_for_ever(semaphore.clone(), beats.clone())))
+            .expect("a process")
+    };
+    rounds(250, &beats, make, || {
+        drop(semaphore.acquire_timeout(BOUND).expect("no error").expect("a permit"));
+        assert!(semaphore.available() <= 4);
+    });
+    // With everybody dead, all four can be had, and no fifth.
+    let _all: Vec<_> = (0..4)
+        .map(|_| semaphore.acquire_timeout(BOUND).expect("no error").expect("a permit"))
+        .collect();
+    assert!(semaphore.try_acquire().expect("no error").is_none());
+}
+
+#[pool_task]
+fn wait_for_ever(value: Value<u64>, condition: Condition, beats: RawValue<AtomicU64>) {
+    loop {
+        let taken = value.lock().or_else(|error| error.into_guard().ok_or(()));
+        beats.fetch_add(1, SeqCst);
+        drop(condition.wait_timeout(taken.expect("the lock"), Duration::from_millis(1)));
+    }
+}
+
+#[test]
+fn waiters_for_a_condition() {
+    let lock = Lock::new().expect("a lock");
+    let condition = Condition::new(&lock).expect("a condition");
+    let (value, beats) = (Value::with_lock(0, &lock).expect("a value"), beats());
+    let make = || {
+        Process::spawn(task!(wait_for_ever(value.clone(), condition.clone(), beats.clone())))
+            .expect("a process")
+    };
+    rounds(200, &beats, make, || {
+        condition.notify_one().expect("notifies");
+        drop(lock.lock().or_else(|error| error.into_guard().ok_or(())).expect("the lock"));
+    });
+    condition.notify_all().expect("notifies");
+    assert_eq!(condition.n_waiting(), 0);
+}
+
+#[pool_task]
+fn meet_for_ever(barrier: Barrier, beats: RawValue<AtomicU64>) {
+    loop {
+        beats.fetch_add(1, SeqCst);
+        if barrier.wait().is_err() {
+            barrier.reset().expect("resets");
+        }
+    }
+}
+
+#[test]
+fn parties_of_a_barrier() {
+    let (barrier, beats) = (Barrier::new(2).expect("a barrier"), beats());
+    let make =
+        || Process::spawn(task!(meet_for_ever(barrier.clone(), beats.clone()))).expect("a process");
+    rounds(150, &beats, make, || assert_eq!(barrier.parties(), 2));
+    barrier.reset().expect("resets");
+    assert_eq!(barrier.n_waiting(), 0);
+}
+
+#[pool_task]
+fn make_and_drop_for_ever(beats: RawValue<AtomicU64>) {
+    loop {
+        let values: Vec<_> =
+            (0..10).map(|n| Array::from_slice(&[n; 1000]).expect("an array")).collect();
+        drop(values);
+        beats.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn makers_of_objects() {
+    let beats = beats();
+    let make = || Process::spawn(task!(make_and_drop_for_ever(beats.clone()))).expect("a process");
+    rounds(100, &beats, make, || {
+        let array = Array::<u64>::zeroed(1000).expect("an array");
+        assert!(array.to_vec().expect("the values").iter().all(|&value| value == 0));
+    });
+}

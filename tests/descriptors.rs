@@ -1,0 +1,125 @@
+//! Files, sockets and connections as arguments and results of tasks.
+
+mod common;
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+
+use common::pool;
+use pool_runtime::prelude::*;
+
+#[pool_task]
+fn read_all(mut file: File) -> String {
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_or_else(|error| error.to_string(), |_| text)
+}
+
+#[pool_task]
+fn written(text: &str) -> File {
+    let path = std::env::temp_dir().join(format!("pool-test-{}-{text}", std::process::id()));
+    let mut file = File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(&path)
+        .expect("a file");
+    std::fs::remove_file(&path).expect("it is there");
+    file.write_all(text.as_bytes()).and_then(|()| file.rewind()).expect("room");
+    file
+}
+
+#[pool_task]
+fn greet(mut to: UnixStream, name: String) -> usize {
+    to.write(format!("hello {name}").as_bytes()).unwrap_or(0)
+}
+
+#[pool_task]
+fn answer(questions: Connection<u64>) -> u64 {
+    let question = questions.recv().expect("a question");
+    questions.send(question * 2).expect("somebody listens");
+    question
+}
+
+fn file_with(text: &str) -> File {
+    let path = std::env::temp_dir().join(format!("pool-test-file-{}-{text}", std::process::id()));
+    std::fs::write(&path, text).expect("room");
+    let file = File::open(&path).expect("it is there");
+    std::fs::remove_file(&path).expect("it is there");
+    file
+}
+
+fn open_descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("/proc").count()
+}
+
+#[test]
+fn a_file_is_an_item() {
+    let files: Vec<File> = (0..20).map(|n| file_with(&format!("file {n}"))).collect();
+    let texts = par_map!(read_all, files; pool = pool()).expect("all are read");
+    assert_eq!(texts, (0..20).map(|n| format!("file {n}")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_is_a_result() {
+    let files =
+        par_map!(written, (0..20).map(|n| n.to_string()); pool = pool()).expect("all are written");
+    for (n, mut file) in files.into_iter().enumerate() {
+        let mut text = String::new();
+        file.read_to_string(&mut text).expect("it can be read");
+        assert_eq!(text, n.to_string());
+    }
+    let pool = pool();
+    let streamed = par_imap!(written, ["a", "b"]; pool = &pool).expect("it starts");
+    let streamed: Vec<_> = streamed.collect();
+    assert!(streamed.len() == 2 && streamed.iter().all(Result::is_ok), "{streamed:?}");
+}
+
+#[test]
+fn a_socket_is_a_bound_argument() {
+    let (ours, theirs) = UnixStream::pair().expect("a pair");
+    let names = ["ann", "bob"].map(str::to_owned);
+    let sent = par_map!(greet(theirs, _), names; pool = pool()).expect("both greet");
+    assert_eq!(sent, [9, 9]);
+    let mut text = [0; 18];
+    (&ours).read_exact(&mut text).expect("both came");
+}
+
+#[test]
+fn a_connection_goes_to_a_worker() {
+    let (ours, theirs) = pipe::<u64>().expect("a pipe");
+    ours.send(21).expect("room");
+    assert_eq!(par_apply!(answer(theirs); pool = pool()).expect("it answers"), 21);
+    assert_eq!(ours.recv().expect("the answer"), 42);
+}
+
+#[test]
+fn nothing_is_left_open() {
+    let own = Pool::new(2).expect("a pool");
+    let round = || {
+        let files = (0..50).map(|n| file_with(&format!("round {n}")));
+        par_map!(read_all, files; pool = &own).expect("all are read");
+        par_map!(written, (0..50).map(|n| n.to_string()); pool = &own).expect("all are written");
+    };
+    round();
+    let before = open_descriptors();
+    round();
+    round();
+    // Other tests of this program open and close some at the same time.
+    assert!(open_descriptors() <= before + 40, "{} then {}", before, open_descriptors());
+}
+
+#[test]
+fn an_owned_descriptor_is_a_value() {
+    #[pool_task]
+    fn same(file: OwnedFd) -> OwnedFd {
+        file
+    }
+    let back = par_apply!(same(OwnedFd::from(file_with("round trip"))); pool = pool())
+        .expect("it comes back");
+    let mut text = String::new();
+    File::from(back).read_to_string(&mut text).expect("it can be read");
+    assert_eq!(text, "round trip");
+}

@@ -1,0 +1,50 @@
+//! `#[elapsed]` prints one line when the function returns, in whatever way it does.
+
+use std::process::Command;
+
+use pool_runtime::prelude::*;
+
+struct Clock;
+
+impl Clock {
+    #[elapsed]
+    fn method(&self) -> Option<u8> {
+        let early: Option<u8> = None;
+        early?;
+        Some(1)
+    }
+}
+
+#[elapsed]
+fn generic<T: Default>() -> T {
+    T::default()
+}
+
+/// Runs in a process of its own, whose stderr the other test reads.
+#[test]
+fn child() {
+    if std::env::var_os("ELAPSED_CHILD").is_some() {
+        assert!(Clock.method().is_none());
+        assert_eq!(generic::<u8>(), 0);
+    }
+}
+
+#[test]
+fn one_line_per_call() {
+    let this = std::env::current_exe().unwrap();
+    let output = Command::new(this)
+        .args(["--exact", "child", "--nocapture"])
+        .env("ELAPSED_CHILD", "1")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    let lines: Vec<_> = stderr.lines().filter(|line| line.ends_with(" s")).collect();
+    assert_eq!(lines.len(), 2, "{stderr}");
+    for (line, name) in lines.iter().zip(["method", "generic"]) {
+        let seconds =
+            line.strip_prefix(&format!("{name}: ")).and_then(|rest| rest.strip_suffix(" s"));
+        let seconds = seconds.unwrap_or_else(|| panic!("{line}"));
+        assert_eq!(seconds.split('.').next_back().map(str::len), Some(3), "{line}");
+        assert!(seconds.parse::<f64>().is_ok(), "{line}");
+    }
+}

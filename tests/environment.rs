@@ -1,0 +1,170 @@
+//! What a worker has around it: the parent's environment and directory, an empty stdin, the parent's stdout, no arguments.
+
+mod common;
+
+use std::io::Read;
+use std::process::Stdio;
+
+use common::{is_program, program, run_well, watchdog, workers};
+use pool_runtime::cpu_count;
+use pool_runtime::prelude::*;
+
+#[pool_task]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[pool_task]
+fn directory() -> String {
+    std::env::current_dir().unwrap().display().to_string()
+}
+
+#[pool_task]
+fn niceness() -> i32 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    // The 19th field, counted from the pid; the name before it may hold spaces.
+    stat.rsplit_once(')').unwrap().1.split_ascii_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+#[pool_task]
+fn allowed_cpus() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("Cpus_allowed_list")).unwrap();
+    line.split_once(':').unwrap().1.trim().to_owned()
+}
+
+#[pool_task]
+fn arguments() -> Vec<String> {
+    std::env::args().collect()
+}
+
+#[pool_task]
+fn read_everything() -> String {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).unwrap();
+    text
+}
+
+#[pool_task]
+fn say(text: &str) {
+    print!("{text}");
+    eprint!("{text}");
+}
+
+#[pool_task]
+fn marker() -> Vec<String> {
+    std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("POOL_RUNTIME")).collect()
+}
+
+#[pool_task]
+fn count() -> usize {
+    cpu_count()
+}
+
+#[pool_task]
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn the_environment_is_the_parents_and_the_builders() {
+    let _dog = watchdog();
+    let pool = Pool::builder()
+        .workers(1)
+        .env("GREETING", "hello")
+        .env("HOME", "/elsewhere")
+        .build()
+        .unwrap();
+    let get = |name: &str| par_apply!(variable(name); pool = pool).unwrap();
+    assert_eq!(get("GREETING").as_deref(), Some("hello"));
+    assert_eq!(get("HOME").as_deref(), Some("/elsewhere"));
+    assert_eq!(get("PATH"), std::env::var("PATH").ok());
+    assert_eq!(std::env::var("GREETING").ok(), None);
+    assert_eq!(par_apply!(marker(); pool = pool).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_directory_is_the_parents_or_the_builders() {
+    let _dog = watchdog();
+    let here = std::env::current_dir().unwrap().display().to_string();
+    assert_eq!(par_apply!(directory(); pool = workers(1)).unwrap(), here);
+    let pool = Pool::builder().workers(1).current_dir("/").build().unwrap();
+    assert_eq!(par_apply!(directory(); pool = pool).unwrap(), "/");
+    let pool = Pool::builder().workers(1).current_dir("/no/such/place").build().unwrap();
+    let error = par_apply!(directory(); pool = pool).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Spawn);
+    assert!(error.to_string().contains("/no/such/place"), "{error}");
+}
+
+#[test]
+fn niceness_and_affinity_are_the_builders() {
+    let _dog = watchdog();
+    let here = par_apply!(niceness(); pool = workers(1)).unwrap();
+    let pool = Pool::builder().workers(1).nice(3).cpu_affinity([0]).build().unwrap();
+    assert_eq!(par_apply!(niceness(); pool = pool).unwrap(), (here + 3).min(19));
+    assert_eq!(par_apply!(allowed_cpus(); pool = pool).unwrap(), "0");
+    assert_eq!(par_apply!(count(); pool = pool).unwrap(), 1);
+}
+
+#[test]
+fn a_worker_does_not_see_the_parents_arguments() {
+    let (_dog, pool) = (watchdog(), workers(1));
+    assert_eq!(par_apply!(arguments(); pool = pool).unwrap().len(), 1);
+}
+
+#[test]
+fn a_worker_reads_nothing_and_writes_where_the_parent_does() {
+    if is_program() {
+        let pool = workers(2);
+        assert_eq!(par_apply!(read_everything(); pool = pool).unwrap(), "");
+        println!();
+        // Neither has a line break behind it.
+        par_map!(say, ["one ", "two "]; pool = pool, chunk_size = 2).unwrap();
+        drop(pool);
+        let mut mine = String::new();
+        std::io::stdin().read_to_string(&mut mine).unwrap();
+        println!("\nmine: {mine}");
+        return;
+    }
+    let _dog = watchdog();
+    let mut command = program("a_worker_reads_nothing_and_writes_where_the_parent_does");
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"for the parent").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let out = common::text(&output.stdout);
+    assert!(output.status.success(), "{out}");
+    assert!(out.contains("\none two \n") && out.contains("mine: for the parent"), "{out}");
+    assert_eq!(common::text(&output.stderr), "one two ");
+}
+
+#[test]
+fn descriptors_of_the_parent_do_not_leak_into_workers() {
+    let (_dog, pool) = (watchdog(), workers(1));
+    let before = par_apply!(descriptors(); pool = pool).unwrap();
+    let files: Vec<_> = (0..50).map(|_| std::fs::File::open("/dev/null").unwrap()).collect();
+    let many = workers(20);
+    assert_eq!(par_apply!(descriptors(); pool = many).unwrap(), before);
+    drop(files);
+}
+
+#[test]
+fn the_number_of_cpus_is_what_the_process_may_use() {
+    if is_program() {
+        let pool = Pool::builder().build().unwrap();
+        println!("\ncpus {} workers {}", cpu_count(), pool.workers());
+        return;
+    }
+    let _dog = watchdog();
+    let test = "the_number_of_cpus_is_what_the_process_may_use";
+    let mut pinned = std::process::Command::new("taskset");
+    let plain = program(test);
+    pinned.args(["-c", "0"]).arg(plain.get_program()).args(plain.get_args());
+    pinned.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let out = run_well(&mut pinned);
+    assert!(out.contains("cpus 1 workers 1"), "{out}");
+}

@@ -1,0 +1,241 @@
+//! Handles go wherever values go, mean nothing elsewhere, and leave nothing behind.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+
+use pool_runtime::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kit {
+    name: String,
+    lock: Lock,
+    counters: Vec<Value<u64>>,
+    maybe: Option<RawValue<AtomicU64>>,
+}
+
+fn kit() -> Kit {
+    Kit {
+        name: "kit".into(),
+        lock: Lock::new().expect("a lock"),
+        counters: (0..3).map(|_| Value::new(0).expect("a value")).collect(),
+        maybe: Some(RawValue::new(0).expect("a value")),
+    }
+}
+
+#[pool_task]
+fn use_kit(kit: Kit, by: u64) -> Result<Kit, Error> {
+    let guard = kit.lock.lock()?;
+    kit.counters.iter().try_for_each(|counter| counter.set(counter.get()? + by))?;
+    kit.maybe.iter().for_each(|count| drop(count.fetch_add(by, SeqCst)));
+    drop(guard);
+    Ok(kit)
+}
+
+/// Hands it on to a process of its own.
+#[pool_task]
+fn pass_on(kit: Kit) -> Result<u64, Error> {
+    Process::spawn(task!(use_kit(kit.clone(), 10)))?.join()??;
+    kit.counters[0].get()
+}
+
+// R10: in Python a lock in a task's argument is a RuntimeError.
+#[test]
+fn handles_go_in_structures_to_pools_that_were_there_before_them() {
+    let pool = Pool::new(2).expect("a pool");
+    assert_eq!(
+        par_apply!(pass_on(kit()); pool = &pool).map(drop).map_err(|error| error.kind()),
+        Ok(())
+    );
+    let kit = kit();
+    let back = par_map!(use_kit(kit.clone(), _), [1_u64; 100]; pool = &pool).expect("runs");
+    assert!(back.iter().all(Result::is_ok));
+    assert_eq!(kit.counters[2].get().expect("a value"), 100);
+    assert_eq!(kit.maybe.as_ref().expect("there").load(SeqCst), 100);
+}
+
+#[test]
+fn handles_go_on_to_grandchildren() {
+    let kit = kit();
+    assert_eq!(
+        Process::spawn(task!(pass_on(kit.clone())))
+            .expect("a process")
+            .join()
+            .expect("ends")
+            .expect("passes"),
+        10
+    );
+    assert_eq!(kit.maybe.expect("there").load(SeqCst), 10);
+}
+
+#[test]
+fn bytes_kept_elsewhere_open_while_the_object_lives() {
+    let value = Value::new(5_u64).expect("a value");
+    let bytes = serde_json::to_string(&value).expect("bytes");
+    let again: Value<u64> = serde_json::from_str(&bytes).expect("it lives");
+    again.set(6).expect("sets");
+    assert_eq!(value.get().expect("a value"), 6);
+    drop((value, again));
+    let error = serde_json::from_str::<Value<u64>>(&bytes).expect_err("it is gone");
+    assert!(error.to_string().contains("gone"), "{error}");
+}
+
+#[test]
+fn bytes_of_another_kind_or_type_are_refused() {
+    let (value, lock) = (Value::new(5_u64).expect("a value"), Lock::new().expect("a lock"));
+    let (value, lock) = (
+        serde_json::to_string(&value).expect("bytes"),
+        serde_json::to_string(&lock).expect("bytes"),
+    );
+    assert!(serde_json::from_str::<Value<i64>>(&value).is_err());
+    assert!(serde_json::from_str::<Value<bool>>(&value).is_err());
+    assert!(serde_json::from_str::<Array<u64>>(&value).is_err());
+    assert!(serde_json::from_str::<RawValue<AtomicU64>>(&value).is_err());
+    assert!(serde_json::from_str::<Lock>(&value).is_err());
+    assert!(serde_json::from_str::<RLock>(&lock).is_err());
+    assert!(serde_json::from_str::<Semaphore>(&lock).is_err());
+}
+
+/// Another program is another tree: this one, started again by its file.
+#[test]
+fn bytes_of_another_tree_are_refused() {
+    if let Ok(bytes) = std::env::var("HANDLE_FROM_ANOTHER_TREE") {
+        let error = serde_json::from_str::<Value<u64>>(&bytes).expect_err("it is another tree's");
+        assert!(error.to_string().contains("another tree"), "{error}");
+        return;
+    }
+    let value = Value::new(5_u64).expect("a value");
+    let own = std::env::current_exe().expect("a path");
+    let mut other = Command::new(own);
+    other.args(["--exact", "bytes_of_another_tree_are_refused"]);
+    let bytes = serde_json::to_string(&value).expect("bytes");
+    let output = other.env("HANDLE_FROM_ANOTHER_TREE", bytes).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[pool_task]
+fn open_bytes(bytes: String) -> Option<ErrorKind> {
+    serde_json::from_str::<Value<u64>>(&bytes).err().map(|_| ErrorKind::NotFound)
+}
+
+#[pool_task]
+fn take_value(value: Value<u64>) -> u64 {
+    value.get().unwrap_or(0)
+}
+
+#[test]
+fn forged_bytes_are_errors_in_every_process() {
+    let value = Value::new(5_u64).expect("a value");
+    let bytes = serde_json::to_string(&value).expect("bytes");
+    let forged: Vec<_> =
+        (1..9).map(|digit| bytes.replacen(char::from(b'0' + digit), "7", 3)).collect();
+    for forged in forged.iter().filter(|forged| **forged != bytes) {
+        assert!(serde_json::from_str::<Value<u64>>(forged).is_err(), "{forged}");
+    }
+    let pool = Pool::new(1).expect("a pool");
+    assert_eq!(
+        par_apply!(open_bytes(forged[0].clone()); pool = &pool).expect("runs"),
+        Some(ErrorKind::NotFound)
+    );
+    assert_eq!(par_apply!(take_value(value.clone()); pool = &pool).expect("runs"), 5);
+}
+
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("descriptors").count()
+}
+
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps").expect("mappings").lines().count()
+}
+
+/// Shared memory that this process has touched, in KiB.
+fn shared_kib() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").expect("status");
+    let line = text.lines().find(|line| line.starts_with("RssShmem:")).expect("the line");
+    line.split_ascii_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number")
+}
+
+fn make_everything() {
+    let lock = Lock::new().expect("a lock");
+    drop((
+        RLock::new(),
+        Semaphore::new(1),
+        BoundedSemaphore::new(1),
+        Event::new(),
+        Barrier::new(2),
+    ));
+    drop((
+        Condition::new(&lock),
+        Value::new(1),
+        Value::with_lock(1, &lock),
+        Array::<u64>::zeroed(10_000),
+    ));
+    drop((RawValue::<AtomicU64>::new(1), RawArray::<AtomicU64>::zeroed(100)));
+    let mut buffer = SharedBuffer::<u64>::zeroed(100_000).expect("a buffer");
+    buffer.fill(1);
+}
+
+#[test]
+fn a_thousand_objects_made_and_dropped_leave_everything_where_it_was() {
+    // In a process of its own: others tests have pools, and those have descriptors.
+    if std::env::var_os("COUNT_WHAT_IS_LEFT").is_none() {
+        let own = std::env::current_exe().expect("a path");
+        let mut other = Command::new(own);
+        other.args([
+            "--exact",
+            "a_thousand_objects_made_and_dropped_leave_everything_where_it_was",
+            "--test-threads=1",
+        ]);
+        let output = other.env("COUNT_WHAT_IS_LEFT", "1").output().expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        return;
+    }
+    (0..100).for_each(|_| make_everything());
+    let before = (descriptors(), mappings());
+    let memory = shared_kib();
+    (0..1000).for_each(|_| make_everything());
+    assert_eq!((descriptors(), mappings()), before);
+    assert!(shared_kib() <= memory + 64, "{} KiB more", shared_kib() - memory);
+}
+
+#[test]
+fn thousands_of_values_take_no_descriptors() {
+    let lock = Lock::new().expect("a lock");
+    let before = descriptors();
+    let values: Vec<_> = (0..10_000).map(|n| Value::new(n).expect("a value")).collect();
+    // Other tests open some of their own meanwhile.
+    assert!(descriptors() < before + 1000);
+    assert!(values.iter().enumerate().all(|(n, value)| value.get().expect("a value") == n));
+    drop(lock);
+}
+
+#[pool_task]
+fn keep_and_die(arrays: Vec<Array<u8>>, opened: Event) {
+    opened.set().expect("sets");
+    drop(arrays[0].lock());
+    std::process::abort();
+}
+
+/// What the dead held is given back once nobody else holds it.
+#[test]
+fn memory_comes_back_when_its_last_holder_dies() {
+    let arrays: Vec<_> = (0..20).map(|_| Array::<u8>::zeroed(1000).expect("an array")).collect();
+    let bytes: Vec<_> =
+        arrays.iter().map(|array| serde_json::to_string(array).expect("bytes")).collect();
+    let opened = Event::new().expect("an event");
+    let holder =
+        Process::spawn(task!(keep_and_die(arrays.clone(), opened.clone()))).expect("a process");
+    opened.wait().expect("waits");
+    drop(arrays);
+    holder.join().expect_err("it aborts");
+    // It keeps what its arguments named.
+    drop(holder);
+    // A sweep runs now and then, when objects are made; a dead child is left to its parent for a while first.
+    let begun = std::time::Instant::now();
+    while bytes.iter().any(|bytes| serde_json::from_str::<Array<u8>>(bytes).is_ok()) {
+        assert!(begun.elapsed().as_secs() < 30, "it never came back");
+        drop(Value::new(0));
+        std::thread::yield_now();
+    }
+}

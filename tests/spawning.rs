@@ -1,0 +1,178 @@
+//! Starting workers when the system says no: an error or fewer workers, and nothing left over.
+
+mod failing;
+
+use std::path::{Path, PathBuf};
+
+use failing::{descendants, descriptors, eventually, place_of_program, program, watchdog};
+use pool_runtime::prelude::*;
+use rustix::process::{Resource, Rlimit, setrlimit};
+
+#[pool_task]
+fn square(x: u64) -> u64 {
+    x * x
+}
+
+#[pool_task]
+fn open_descriptors(_x: u64) -> usize {
+    descriptors(std::process::id())
+}
+
+fn limit(resource: Resource, to: u64) {
+    setrlimit(resource, Rlimit { current: Some(to), maximum: Some(to) }).expect("a limit");
+}
+
+/// Runs `test` as a program of its own; it must leave with code 0.
+#[track_caller]
+fn run(test: &str) {
+    let _dog = watchdog(120);
+    let output = program(test, Path::new("/")).output().expect("a program");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{text}\n{}",
+        output.status,
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+/// A pool of two works, and leaves nothing behind.
+fn works_again() {
+    let pool = Pool::new(2).expect("a pool");
+    assert_eq!(par_map!(square, 0..100; pool = &pool).expect("values").len(), 100);
+    drop(pool);
+    assert!(descendants(std::process::id()).is_empty());
+}
+
+#[test]
+fn too_few_descriptors_are_an_error_of_kind_spawn() {
+    if place_of_program().is_none() {
+        return run("too_few_descriptors_are_an_error_of_kind_spawn");
+    }
+    works_again();
+    let before = descriptors(std::process::id());
+    limit(Resource::Nofile, before as u64 + 12);
+    let error = Pool::new(50).expect_err("too many workers");
+    assert!(matches!(error.kind(), ErrorKind::Spawn | ErrorKind::Io), "{error}");
+    assert!(descendants(std::process::id()).is_empty(), "workers are left");
+    assert_eq!(descriptors(std::process::id()), before, "descriptors are left");
+    works_again();
+    assert_eq!(descriptors(std::process::id()), before);
+}
+
+#[test]
+fn too_little_address_space_is_an_error_or_smaller_segments() {
+    if place_of_program().is_none() {
+        return run("too_little_address_space_is_an_error_or_smaller_segments");
+    }
+    // Enough for the smallest segments of two workers.
+    limit(Resource::As, 6 << 30);
+    works_again();
+    limit(Resource::As, 1 << 30);
+    let error = Pool::new(2).expect_err("no room");
+    assert!(matches!(error.kind(), ErrorKind::Spawn | ErrorKind::Io), "{error}");
+    assert!(descendants(std::process::id()).is_empty(), "workers are left");
+}
+
+/// A user that has no other processes, for whom a limit of processes counts.
+const NOBODY: u32 = 64_123;
+
+#[test]
+fn too_few_processes_are_an_error_of_kind_spawn() {
+    if place_of_program().is_none() {
+        return run("too_few_processes_are_an_error_of_kind_spawn");
+    }
+    #[expect(unsafe_code, reason = "the limit does not hold for root")]
+    // SAFETY: it changes who this process is, which nothing here depends on; no other thread of it looks at files meanwhile.
+    let changed = unsafe { libc::setuid(NOBODY) } == 0;
+    if !changed {
+        // Without the right to be another user it counts all that this one runs, which the test cannot know.
+        return;
+    }
+    // This process has two threads already, the supervisor is the third, and three workers fit.
+    limit(Resource::Nproc, 6);
+    let error = Pool::new(10).expect_err("too many workers");
+    assert_eq!(error.kind(), ErrorKind::Spawn, "{error}");
+    assert!(descendants(std::process::id()).is_empty(), "workers are left");
+    works_again();
+}
+
+#[test]
+fn p29_p31_pool_of_200_under_1024_descriptors() {
+    if place_of_program().is_none() {
+        return run("p29_p31_pool_of_200_under_1024_descriptors");
+    }
+    limit(Resource::Nofile, 1024);
+    let before = descriptors(std::process::id());
+    let pool = Pool::new(200).expect("a pool");
+    assert_eq!(par_map!(square, 0..100_000; pool = &pool).expect("values").len(), 100_000);
+    let used = descriptors(std::process::id()) - before;
+    assert!(used <= 3 * 200 + 10, "{used} descriptors");
+    // None per task, and a worker knows nothing of its siblings.
+    let calls: Vec<_> =
+        (0..2000).map(|x| par_apply_async!(square(x); pool = &pool).expect("a call")).collect();
+    assert!(descriptors(std::process::id()) - before <= 3 * 200 + 10);
+    drop(calls);
+    let most = par_map!(open_descriptors, 0..200; pool = &pool).expect("values").into_iter().max();
+    assert!(most.is_some_and(|most| most < 16), "{most:?}");
+    drop(pool);
+    assert!(descendants(std::process::id()).is_empty());
+}
+
+#[test]
+fn p17_nothing_is_left_in_the_file_system() {
+    let _dog = watchdog(60);
+    let names = |directory: &str| failing::marks(&PathBuf::from(directory), "");
+    let ours = |directory: &str| {
+        names(directory).into_iter().filter(|name| name.contains("pool-")).collect::<Vec<_>>()
+    };
+    let before = (names("/dev/shm"), ours("/tmp"));
+    let pool = Pool::new(2).expect("a pool");
+    par_map!(square, 0..1000; pool = &pool).expect("values");
+    assert_eq!((names("/dev/shm"), ours("/tmp")), before);
+    pool.worker_pids().into_iter().for_each(failing::kill);
+    eventually("both are back", || pool.worker_pids().len() == 2);
+    drop(pool);
+    assert_eq!((names("/dev/shm"), ours("/tmp")), before);
+}
+
+#[test]
+fn descriptors_do_not_grow_with_deaths() {
+    if place_of_program().is_none() {
+        return run("descriptors_do_not_grow_with_deaths");
+    }
+    let pool = Pool::new(2).expect("a pool");
+    par_map!(square, 0..1000; pool = &pool).expect("values");
+    let count = || descriptors(std::process::id());
+    let before = count();
+    for _ in 0..100 {
+        let pid = pool.worker_pids()[0];
+        failing::kill(pid);
+        eventually("a successor", || {
+            let pids = pool.worker_pids();
+            pids.len() == 2 && !pids.contains(&pid)
+        });
+    }
+    eventually("no more than before", || count() <= before);
+    drop(pool);
+}
+
+#[test]
+fn p13_many_threads_that_allocate_and_print_hold_up_no_start() {
+    let _dog = watchdog(120);
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..32 {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::hint::black_box(vec![0_u8; 10_000]);
+                    std::env::var_os("PATH");
+                    std::thread::yield_now();
+                }
+            });
+        }
+        let pool = Pool::builder().workers(2).max_tasks_per_worker(1).build().expect("a pool");
+        assert_eq!(par_map!(square, 0..200; pool = &pool).expect("values").len(), 200);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}

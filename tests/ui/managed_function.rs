@@ -1,0 +1,6 @@
+use pool_runtime::managed;
+
+#[managed]
+fn alone() {}
+
+fn main() {}
