@@ -1,7 +1,8 @@
 //! Takes what workers have posted, checks it, and hands it to the jobs it belongs to.
 
-use super::desk::{Desk, Event, Interest};
+use super::desk::Desk;
 use super::seat::{Sentence, Worker};
+use super::work::{Event, Interest};
 use crate::board::layout::{Control, FAILURE, RESULTS, Tag};
 use crate::board::outbox::Posted;
 use crate::codec;

@@ -9,8 +9,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::desk::{Desk, Job};
+use super::desk::Desk;
 use super::seat::Worker;
+use super::work::Job;
 use crate::error::{Error, ErrorKind};
 use crate::luggage::{self, Ask};
 use crate::message::{self, FromWorker, ToWorker};

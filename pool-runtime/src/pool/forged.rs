@@ -3,8 +3,9 @@
 use std::any::TypeId;
 use std::os::fd::AsFd;
 
-use super::desk::{Desk, Interest, Job};
+use super::desk::Desk;
 use super::errands::Received;
+use super::work::{Interest, Job};
 use crate::board::ControlMap;
 use crate::board::input::{Input, RunWriter};
 use crate::board::layout::{RESULTS_AT, Tag};

@@ -5,9 +5,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::desk::{Desk, Job, Stage};
+use super::desk::{Desk, Stage};
 use super::life::FAREWELL;
 use super::seat::{Doing, Sentence};
+use super::work::Job;
 use crate::board::claim;
 use crate::board::layout::phase;
 use crate::sys::process::private_memory;

@@ -1,16 +1,21 @@
 //! The pool: workers, and the jobs they are given.
 //!
-//! A job goes this way: `running` feeds it to the board and takes its results, `desk` knows what is out, `drain` takes what
-//! workers post. Beside the way: `builder` makes a pool, `life` ends it, `start` starts workers, `death` deals with one that
-//! ended, `guard` looks after deadlines.
+//! A job goes this way: `running` is the caller's side; `fed` takes its turns and `fill` puts its items onto the board. `desk`
+//! knows what is out: `work` is what it knows, `runs` goes with a run from its beginning to its end, `ends` with what is not
+//! wanted any more. `drain` takes what workers post, `errands` what they ask for beside. Next to the way: `builder` makes a
+//! pool, `life` ends it, `start` starts workers, `death` deals with one that ended, `guard` looks after deadlines, `feeding`
+//! after inputs that wait.
 
 mod background;
 mod builder;
 mod death;
 mod desk;
 mod drain;
+mod ends;
 mod errands;
+mod fed;
 mod feeding;
+mod fill;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod forged;
 mod guard;
@@ -19,11 +24,13 @@ pub(crate) mod later;
 mod life;
 mod methods;
 mod running;
+mod runs;
 mod seat;
 mod start;
 #[cfg(test)]
 mod tests;
 pub(crate) mod typed;
+mod work;
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};

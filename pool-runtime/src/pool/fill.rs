@@ -1,0 +1,180 @@
+//! The feeding of a job: items from its input into blocks, and blocks onto the board.
+
+use std::time::{Duration, Instant};
+
+use super::fed::{Fed, Open, Step};
+use crate::board::input::{Along, RunWriter};
+use crate::error::{Error, ErrorKind};
+use crate::job::{Filled, Sink, Source};
+use crate::luggage;
+use crate::shm::pins;
+
+/// A block of small items: large enough that a run is rarely changed, small enough to stay in a core's cache.
+pub(super) const BLOCK: usize = 256 << 10;
+/// Items of a run: as many offsets take 16 KiB.
+const RUN_ITEMS: usize = 4096;
+/// Items of a run whose items have one size, and so need no offsets.
+const RUN_ITEMS_PLAIN: usize = 16384;
+/// A chunk of a given size is kept whole up to this many bytes.
+const LARGEST_CHUNK: usize = 64 << 20;
+
+impl Fed {
+    pub(super) fn feed(
+        &mut self,
+        source: &mut dyn Source,
+        sink: &mut dyn Sink,
+        room: u64,
+    ) -> Result<Step, Error> {
+        if self.open.is_none() && !self.open_run()? {
+            return Ok(Step::Stuck);
+        }
+        let Some(open) = self.open.as_mut() else { return Ok(Step::Stuck) };
+        let max =
+            self.pace.items.min(open.writer.room()).min(room.try_into().unwrap_or(usize::MAX));
+        let start = Instant::now();
+        let before = open.writer.count();
+        // A panic in here drops the job with its run still open; `end` shuts it.
+        let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
+        let ((filled, kept), pins) =
+            pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
+        let along = Along { luggage: kept, pins };
+        self.left_over = open.writer.block().take_along(self.left_over.take(), along);
+        drop(watched);
+        self.pace.saw(max, start.elapsed());
+        self.pulled += (open.writer.count() - before) as u64;
+        match filled {
+            Filled::More if open.writer.room() > 0 => self.publish(false),
+            Filled::More => self.publish(true),
+            Filled::Full => self.next_block()?,
+            Filled::TooBig(bytes) => {
+                self.publish(true);
+                self.block = bytes.max(BLOCK);
+            }
+            Filled::Failed(error) => {
+                let index = self.pulled;
+                self.pulled += 1;
+                self.publish(true);
+                sink.failed(index, error.with_task(self.task.name).with_index(index));
+            }
+            Filled::End => self.finish_input(),
+        }
+        Ok(Step::Moved)
+    }
+
+    pub(super) fn open_run(&mut self) -> Result<bool, Error> {
+        let most = if self.stride.is_some() { RUN_ITEMS_PLAIN } else { RUN_ITEMS };
+        let capacity =
+            most.max(self.chunk).checked_div(self.chunk).map_or(most, |chunks| chunks * self.chunk);
+        let capacity = capacity.min(1 << 20);
+        let bytes = match self.stride {
+            Some(stride) if self.chunk > 0 => {
+                self.block.max((self.chunk.saturating_mul(stride)).min(LARGEST_CHUNK))
+            }
+            _ => self.block,
+        };
+        let writer = RunWriter::new(&self.engine.input, bytes, capacity, self.stride.is_none())?;
+        self.put_up(&mut Some(writer), self.pulled)
+    }
+
+    /// Puts a run on the board for what `writer` writes; `false`, and the writer is kept, when all runs are in use.
+    pub(super) fn put_up(
+        &mut self,
+        writer: &mut Option<RunWriter>,
+        base: u64,
+    ) -> Result<bool, Error> {
+        let Some(ready) = writer.as_ref() else { return Ok(false) };
+        let mut desk = self.engine.desk();
+        if desk.job(self.slot, self.id).is_none() {
+            return Err(Error::new(ErrorKind::Cancelled, "the job is gone"));
+        }
+        let tag = desk.open_run(&self.engine.control, self.slot, base, ready);
+        drop(desk);
+        let (Some(tag), Some(writer)) = (tag, tag.and_then(|_| writer.take())) else {
+            return Ok(false);
+        };
+        self.block = BLOCK;
+        self.open = Some(Open { tag, writer, base, published: 0 });
+        Ok(true)
+    }
+
+    /// The block is full: shuts its run. A chunk that it holds a part of moves to a block where there is room for all of it.
+    pub(super) fn next_block(&mut self) -> Result<(), Error> {
+        let Some(open) = self.open.as_mut() else { return Ok(()) };
+        let (count, bytes) = (open.writer.count(), open.writer.bytes());
+        let part = if self.chunk > 0 { count % self.chunk } else { 0 };
+        if count == 0 {
+            self.block = bytes * 4;
+            self.publish(true);
+        } else if part == 0 || bytes >= LARGEST_CHUNK {
+            self.publish(true);
+        } else {
+            let (first, base) = (count - part, open.base);
+            let writer =
+                open.writer.carry(first, self.stride, bytes * 4, open.writer.capacity())?;
+            self.publish(true);
+            // The new run may have to wait for a free place; then its items wait in it.
+            let mut writer = Some(writer);
+            while !self.put_up(&mut writer, base + first as u64)? {
+                self.wait(u64::MAX);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what is written takeable: whole chunks only, unless the run is shut.
+    pub(super) fn publish(&mut self, shut: bool) {
+        let Some(open) = self.open.as_mut() else { return };
+        let count = open.writer.count();
+        let ready = if shut || self.chunk == 0 { count } else { count / self.chunk * self.chunk };
+        let new = ready.saturating_sub(open.published);
+        if new > 0 || shut {
+            let len = open.writer.places().2;
+            let mut desk = self.engine.desk();
+            desk.publish(&self.engine.control, open.tag, ready as u32, shut, len);
+            // The supervisor looks by itself only while there is something to look after.
+            let begins = new > 0 && self.limited && !std::mem::replace(&mut desk.watched, true);
+            drop(desk);
+            if begins {
+                self.engine.nudge();
+            }
+            open.published = ready;
+        }
+        if shut {
+            self.open = None;
+        }
+        if new > 0 {
+            self.engine.control.head.published(new.min(self.engine.config.workers) as u32);
+        }
+    }
+
+    pub(super) fn finish_input(&mut self) {
+        self.publish(true);
+        self.input_over = true;
+        if let Some(job) = self.engine.desk().job(self.slot, self.id) {
+            job.input_over = true;
+        }
+    }
+}
+
+/// How many items to take from the input before they are published: as many as come in 20 µs, so that a slow input is not
+/// waited for, and a fast one is not disturbed.
+#[derive(Debug)]
+pub(super) struct FillPace {
+    pub(super) items: usize,
+    pub(super) least: usize,
+}
+
+impl FillPace {
+    pub(super) fn new(chunk: usize) -> Self {
+        Self { items: chunk.max(1), least: chunk.max(1) }
+    }
+
+    pub(super) fn saw(&mut self, asked: usize, took: Duration) {
+        const WANTED: Duration = Duration::from_micros(20);
+        if took < WANTED && asked == self.items {
+            self.items = (self.items * 2).min(RUN_ITEMS_PLAIN.max(self.least));
+        } else if took > WANTED * 2 {
+            self.items = (self.items / 2).max(self.least);
+        }
+    }
+}
