@@ -5,10 +5,11 @@
 //!
 //! Run with `cargo run --example ctypes_struct`.
 
-use pool_runtime::bytemuck::{self, Pod, Zeroable};
+use pool_runtime::bytemuck::{Pod, Zeroable};
 use pool_runtime::prelude::*;
 
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
+#[bytemuck(crate = "pool_runtime::bytemuck")]
 #[repr(C)]
 struct Point {
     x: f64,

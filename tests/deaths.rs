@@ -52,7 +52,7 @@ fn rounds(
         (0..random(20_000)).for_each(|_| std::hint::spin_loop());
         let next = make();
         let dead = std::mem::replace(&mut living[victim], next);
-        dead.kill();
+        dead.kill().expect("it is ours");
         dead.join().expect_err("it was killed");
         let begun = Instant::now();
         check();

@@ -27,7 +27,9 @@ fn kit() -> Kit {
 fn use_kit(kit: Kit, by: u64) -> Result<Kit, Error> {
     let guard = kit.lock.lock()?;
     kit.counters.iter().try_for_each(|counter| counter.set(counter.get()? + by))?;
-    kit.maybe.iter().for_each(|count| drop(count.fetch_add(by, SeqCst)));
+    if let Some(count) = &kit.maybe {
+        count.fetch_add(by, SeqCst);
+    }
     drop(guard);
     Ok(kit)
 }

@@ -492,3 +492,30 @@ fn waiting_survives_signals() {
     let process = Process::spawn(task!(joins_under_signals())).expect("it starts");
     assert_eq!(process.join().expect("it returns"), 100);
 }
+
+#[pool_task]
+fn forks_beside_handles() -> (i32, bool, u32) {
+    let (here, there) = pipe::<u32>().expect("a pipe");
+    let process = Process::spawn(task!(stays(there))).expect("it starts");
+    here.recv().expect("it says so");
+    let queue = Queue::<u32>::bounded(1).expect("there is memory");
+    // SAFETY: this process has no thread that holds a lock which the child could ask for: the supervisor sleeps.
+    let copy = unsafe { libc::fork() };
+    if copy == 0 {
+        drop((here, queue, process));
+        // SAFETY: it takes any code and does not return.
+        unsafe { libc::_exit(7) };
+    }
+    let copy = rustix::process::Pid::from_raw(copy).expect("it was made");
+    let options = rustix::process::WaitOptions::empty();
+    let ended = rustix::process::waitpid(Some(copy), options).expect("it is ours");
+    let code = ended.and_then(|(_, status)| status.exit_status()).unwrap_or(-1);
+    queue.put(5).expect("it is open");
+    (code, process.is_alive(), queue.get().expect("it is there"))
+}
+
+#[test]
+fn handles_dropped_in_a_fork_do_nothing() {
+    let process = Process::spawn(task!(forks_beside_handles())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), (7, true, 5));
+}

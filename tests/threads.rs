@@ -20,7 +20,7 @@ fn pid() -> u32 {
 
 #[pool_task]
 fn odd_panics(x: u64) -> u64 {
-    assert!(x % 2 == 0);
+    assert!(x.is_multiple_of(2));
     x
 }
 

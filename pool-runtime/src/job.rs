@@ -207,7 +207,7 @@ impl<'a> ItemWriter<'a> {
     ) -> Option<Filled> {
         let Self { out, count, tally, .. } = self;
         let before = tally.before + *count as u32;
-        let (room, at) = out.rest_and_place();
+        let (room, at) = out.open();
         // Counted one by one: a panic of the input must not lose those before it.
         let mut filled = Strided { stride, new: 0, count, at };
         for room in room.chunks_exact_mut(stride).take(max) {

@@ -19,6 +19,9 @@ mod context;
 mod elapsed;
 mod errands;
 mod error;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod imap;
 mod job;
 mod luggage;
@@ -93,6 +96,7 @@ pub mod prelude {
     };
     pub use crate::{Connection, Process, Queue, pipe};
     pub use crate::{active_children, current_process, parent_process};
+    pub use crate::{cpu_count, is_worker, worker_index};
     pub use crate::{
         elapsed, par_apply, par_apply_async, par_imap, par_imap_unordered, par_map, par_map_async,
         par_starmap, par_starmap_async, pool_task, task,

@@ -160,7 +160,7 @@ impl<T> Watch for Connection<T> {
         bells.hung.push((Arc::clone(bell), number));
         if bells.ward.is_none() {
             match self.end.be_watched() {
-                Ok(ward) => bells.ward = Some(ward),
+                Ok(ward) => bells.ward = Some((ward, std::process::id())),
                 // Nobody would ring: whoever waits finds nothing there, and waits in `recv`.
                 Err(_) => bells.ring(),
             }
@@ -190,8 +190,8 @@ struct End {
 #[derive(Debug, Default)]
 struct Bells {
     hung: Vec<(Arc<Bell>, usize)>,
-    /// Its number with the supervisor, while that watches it.
-    ward: Option<u32>,
+    /// Its number with the supervisor, while that watches it, and the process whose supervisor that is.
+    ward: Option<(u32, u32)>,
 }
 
 impl Bells {
@@ -214,7 +214,11 @@ impl End {
     }
 
     fn forget_watch(&self, bells: &mut Bells) {
-        if let (Some(ward), Ok(supervisor)) = (bells.ward.take(), supervisor::get()) {
+        // In a child of a plain `fork` the supervisor is the parent's.
+        let here = |&(_, creator): &(u32, u32)| creator == std::process::id();
+        if let Some((ward, _)) = bells.ward.take().filter(here)
+            && let Ok(supervisor) = supervisor::get()
+        {
             supervisor.unwatch(&self.socket);
             supervisor.release(ward);
         }
@@ -235,10 +239,7 @@ impl Ward for End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        // In a child of a plain `fork` the supervisor is the parent's.
-        if self.bells().ward.is_some() {
-            let bells = &mut std::mem::take(&mut *self.bells());
-            self.forget_watch(bells);
-        }
+        let mut bells = std::mem::take(&mut *self.bells());
+        self.forget_watch(&mut bells);
     }
 }

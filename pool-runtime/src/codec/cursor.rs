@@ -102,7 +102,7 @@ impl<'a> Out<'a> {
 
     /// The room that is left, and the word that says where it begins: for whoever writes there to say how far that was.
     #[inline]
-    pub(crate) fn rest_and_place(&mut self) -> (&mut [u8], &mut usize) {
+    pub(crate) fn open(&mut self) -> (&mut [u8], &mut usize) {
         (&mut self.room[self.at..], &mut self.at)
     }
 

@@ -1,4 +1,4 @@
-//! Values and arrays of plain numbers, each with its own lock: what the server keeps, and the proxies.
+//! Values of plain numbers, each with its own lock: what the server keeps, also for `array`, and the proxies.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -16,11 +16,11 @@ use crate::error::{Error, ErrorKind};
 use crate::shared::Shareable;
 use crate::sync::LockError;
 
-const READ: u32 = 0;
+pub(crate) const READ: u32 = 0;
 const WRITE: u32 = 1;
-const PEEK: u32 = 2;
-const POKE: u32 = 3;
-const LEN: u32 = 4;
+pub(crate) const PEEK: u32 = 2;
+pub(crate) const POKE: u32 = 3;
+pub(crate) const LEN: u32 = 4;
 
 /// What the server keeps: elements of one size, side by side.
 pub(crate) struct Numbers {
@@ -158,12 +158,12 @@ const LOOK: u32 = 5;
 /// Writes, if there is something to write, and gives the lock back.
 const LEAVE: u32 = 6;
 
-fn me(request: &mut Request<'_>) {
+pub(crate) fn me(request: &mut Request<'_>) {
     request.u64(thread::number());
 }
 
 /// As many values as the bytes are.
-fn read_all<T: Shareable>(bytes: &[u8]) -> Result<Vec<T>, Error> {
+pub(crate) fn read_all<T: Shareable>(bytes: &[u8]) -> Result<Vec<T>, Error> {
     let bad = || Error::new(ErrorKind::Decode, "these bytes are no value of the type");
     if !bytes.len().is_multiple_of(size_of::<T>().max(1)) {
         return Err(bad());
@@ -174,22 +174,25 @@ fn read_all<T: Shareable>(bytes: &[u8]) -> Result<Vec<T>, Error> {
     values.collect::<Result<_, _>>().map_err(|_| bad())
 }
 
-fn read_one<T: Shareable>(bytes: &[u8]) -> Result<T, Error> {
+pub(crate) fn read_one<T: Shareable>(bytes: &[u8]) -> Result<T, Error> {
     let bad = |_| Error::new(ErrorKind::Decode, "these bytes are no value of the type");
     bytemuck::checked::try_pod_read_unaligned(bytes).map_err(bad)
 }
 
 /// Has the lock, and a copy of what it guards.
-struct Lent<'a, T: Shareable> {
+pub(crate) struct Lent<'a, T: Shareable> {
     handle: &'a Handle,
-    values: Vec<T>,
-    changed: bool,
+    pub(crate) values: Vec<T>,
+    pub(crate) changed: bool,
     /// The lock is the thread's, so the guard stays in it.
     thread: PhantomData<*const ()>,
 }
 
 impl<'a, T: Shareable> Lent<'a, T> {
-    fn take(handle: &'a Handle, limit: Option<Duration>) -> Result<Option<Self>, LockError<Self>> {
+    pub(crate) fn take(
+        handle: &'a Handle,
+        limit: Option<Duration>,
+    ) -> Result<Option<Self>, LockError<Self>> {
         let taken = lock::take(handle, limit).map_err(LockError::from_error)?;
         if taken == Taken::No {
             return Ok(None);
@@ -320,148 +323,7 @@ impl<T: Shareable> DerefMut for ValueGuard<'_, T> {
     }
 }
 
-super::proxy! {
-    /// An array of a fixed length with its own lock, in the server of a [`Manager`](crate::Manager): reachable from other
-    /// machines.
-    ///
-    /// ```
-    /// use pool_runtime::prelude::*;
-    ///
-    /// let m = Manager::start()?;
-    /// let a = m.array(&[1, 2, 3])?;
-    /// a.lock()?[0] = 10;
-    /// a.set(2, 30)?;
-    /// assert_eq!(a.to_vec()?, [10, 2, 30]);
-    /// assert_eq!(a.get(3).unwrap_err().kind(), ErrorKind::InvalidInput);
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub struct Array<T>;
-}
-
-impl<T: Shareable> Array<T> {
-    /// Waits for the lock, and gives access to the elements. What is changed is written when the guard is dropped.
-    ///
-    /// # Errors
-    /// Kind `OwnerDied`, with the guard, when the process that had the lock died; `Deadlock` when this thread has it;
-    /// `Disconnected` when the server is gone.
-    pub fn lock(&self) -> Result<ArrayGuard<'_, T>, LockError<ArrayGuard<'_, T>>> {
-        self.take(None).and_then(lock::untimed)
-    }
-
-    /// As [`lock`](Self::lock), if nobody has the lock.
-    ///
-    /// # Errors
-    /// Kind `OwnerDied`, with the guard, and `Disconnected`.
-    pub fn try_lock(&self) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
-        self.take(Some(Duration::ZERO))
-    }
-
-    /// As [`lock`](Self::lock), for at most `limit`.
-    ///
-    /// # Errors
-    /// Kind `OwnerDied`, with the guard, and `Disconnected`.
-    pub fn lock_timeout(
-        &self,
-        limit: Duration,
-    ) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
-        self.take(Some(limit))
-    }
-
-    fn take(
-        &self,
-        limit: Option<Duration>,
-    ) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
-        let lent = Lent::take(&self.handle, limit).map_err(|error| error.map(ArrayGuard))?;
-        Ok(lent.map(ArrayGuard))
-    }
-
-    /// The element at `index`, from 0.
-    ///
-    /// # Errors
-    /// Kind `InvalidInput` when the array ends before, and as for [`Value::get`].
-    pub fn get(&self, index: usize) -> Result<T, Error> {
-        let arguments = |request: &mut Request<'_>| {
-            me(request);
-            request.u64(index as u64);
-            Ok(())
-        };
-        self.handle.call_raw(PEEK, arguments, read_one)
-    }
-
-    /// Replaces the element at `index`.
-    ///
-    /// # Errors
-    /// As for [`get`](Self::get).
-    pub fn set(&self, index: usize, value: T) -> Result<(), Error> {
-        self.handle.call(POKE, |request| {
-            me(request);
-            request.u64(index as u64);
-            request.bytes.extend_from_slice(bytemuck::bytes_of(&value));
-            Ok(())
-        })
-    }
-
-    /// How many elements there are.
-    ///
-    /// # Errors
-    /// Kind `Disconnected` when the server is gone.
-    pub fn len(&self) -> Result<usize, Error> {
-        self.handle.call(LEN, |request| {
-            me(request);
-            Ok(())
-        })
-    }
-
-    /// Whether there are none.
-    ///
-    /// # Errors
-    /// As for [`len`](Self::len).
-    pub fn is_empty(&self) -> Result<bool, Error> {
-        Ok(self.len()? == 0)
-    }
-
-    /// All elements.
-    ///
-    /// # Errors
-    /// As for [`Value::get`].
-    pub fn to_vec(&self) -> Result<Vec<T>, Error> {
-        self.handle.call_raw(
-            READ,
-            |request| {
-                me(request);
-                Ok(())
-            },
-            read_all,
-        )
-    }
-}
-
-/// Has the lock of an [`Array`] of a manager, and access to its elements.
-#[must_use = "the lock is given back at once if the guard is not kept"]
-pub struct ArrayGuard<'a, T: Shareable>(Lent<'a, T>);
-
-impl<T: Shareable> Deref for ArrayGuard<'_, T> {
-    type Target = [T];
-
-    fn deref(&self) -> &[T] {
-        &self.0.values
-    }
-}
-
-impl<T: Shareable> DerefMut for ArrayGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut [T] {
-        self.0.changed = true;
-        &mut self.0.values
-    }
-}
-
 impl<T: Shareable + fmt::Debug> fmt::Debug for ValueGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        (**self).fmt(f)
-    }
-}
-
-impl<T: Shareable + fmt::Debug> fmt::Debug for ArrayGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

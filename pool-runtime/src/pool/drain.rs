@@ -68,7 +68,7 @@ impl Desk {
     }
 
     /// Deals with one post; `false` when it cannot be.
-    fn take(
+    pub(super) fn take(
         &mut self,
         posted: Posted,
         payload: &Payload<'_>,

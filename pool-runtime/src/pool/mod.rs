@@ -11,6 +11,8 @@ mod desk;
 mod drain;
 mod errands;
 mod feeding;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod forged;
 mod guard;
 mod inline;
 pub(crate) mod later;

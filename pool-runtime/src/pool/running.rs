@@ -36,7 +36,7 @@ pub(crate) struct Running(Way);
 
 #[derive(Debug)]
 enum Way {
-    Inline(Inline),
+    Inline(Box<Inline>),
     Fed(Box<Fed>),
 }
 
@@ -48,7 +48,7 @@ impl Running {
         pool.check_task(spec.task, &spec.options)?;
         Ok(Self(match &pool.engine {
             Some(engine) => Way::Fed(Box::new(Fed::start(engine, spec)?)),
-            None => Way::Inline(Inline::new(spec)),
+            None => Way::Inline(Box::new(Inline::new(spec))),
         }))
     }
 
@@ -412,7 +412,7 @@ impl Fed {
     fn open_run(&mut self) -> Result<bool, Error> {
         let most = if self.stride.is_some() { RUN_ITEMS_PLAIN } else { RUN_ITEMS };
         let capacity =
-            if self.chunk > 0 { most.max(self.chunk) / self.chunk * self.chunk } else { most };
+            most.max(self.chunk).checked_div(self.chunk).map_or(most, |chunks| chunks * self.chunk);
         let capacity = capacity.min(1 << 20);
         let bytes = match self.stride {
             Some(stride) if self.chunk > 0 => {

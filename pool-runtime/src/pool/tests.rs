@@ -173,64 +173,6 @@ fn workers_are_replaced_after_their_items() {
     assert!(counts.values().all(|&count| count <= 10), "{counts:?}");
 }
 
-struct Count(u64);
-impl Sink for Count {
-    fn results(&mut self, _first: u64, count: usize, _payload: &Payload<'_>) {
-        self.0 += count as u64;
-    }
-    fn failed(&mut self, _index: u64, error: Error) {
-        panic!("{error}");
-    }
-}
-
-#[test]
-fn zz_speed() {
-    let pool = Pool::new(2).expect("a pool");
-    let go = |n: u64, options: Options| {
-        let spec = JobSpec {
-            task: Double::DEF,
-            bound: Vec::new(),
-            bound_mask: 0,
-            item_stride: Some(8),
-            options,
-            baggage: Baggage::default(),
-        };
-        let start = std::time::Instant::now();
-        let mut running = Running::start(pool.inner(), spec).expect("the job starts");
-        let (mut source, mut all) = (Numbers(0..n), Count(0));
-        while running.turn(&mut source, &mut all, u64::MAX).expect("the job goes on") == Turn::Again
-        {
-        }
-        assert_eq!(all.0, n);
-        start.elapsed()
-    };
-    for _ in 0..5 {
-        let t = go(1_000_000, Options::default());
-        println!("noop 1M: {t:?} {:.2e}/s", 1e6 / t.as_secs_f64());
-    }
-    for _ in 0..5 {
-        let t = go(200_000, Options { chunk_size: Some(1), ..Options::default() });
-        println!("chunk 1: {t:?} {:.2e}/s", 2e5 / t.as_secs_f64());
-    }
-    for _ in 0..3 {
-        let start = std::time::Instant::now();
-        for _ in 0..10000 {
-            go(1, Options::default());
-        }
-        println!("apply: {:?}", start.elapsed() / 10000);
-    }
-    for _ in 0..3 {
-        let mut ts: Vec<_> = (0..200)
-            .map(|_| {
-                std::thread::sleep(Duration::from_millis(1));
-                go(1, Options::default())
-            })
-            .collect();
-        ts.sort();
-        println!("apply asleep: {:?} p99 {:?}", ts[100], ts[197]);
-    }
-}
-
 fn mark(parent: u32, item: u64) -> std::path::PathBuf {
     std::env::temp_dir().join(format!("pool-runtime-test-{parent}-{item}"))
 }

@@ -133,6 +133,10 @@ fn read(bytes: &[u8; PART_BYTES]) -> Result<&[u8], Error> {
     Ok(unsafe { std::slice::from_raw_parts(first, len) })
 }
 
+#[expect(
+    clippy::mut_from_ref,
+    reason = "the bytes only name the memory, which was lent exclusively"
+)]
 fn write(bytes: &[u8; PART_BYTES]) -> Result<&mut [u8], Error> {
     let (first, len) = find(Place::from_bytes(bytes))?;
     // SAFETY: as above; parts to be written are disjoint and lent exclusively, and each goes to one call.

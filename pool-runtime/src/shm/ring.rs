@@ -229,7 +229,7 @@ impl<'a> Ring<'a> {
     /// Gives the memory of an empty ring back that was large once; for the holder of the putters' lock.
     #[inline]
     pub(crate) fn shrink<G>(&self, getters: impl FnOnce() -> Option<G>) {
-        if self.capacity() > KEPT_CAPACITY as u64 && self.len() == 0 {
+        if self.capacity() > KEPT_CAPACITY as u64 && self.is_empty() {
             self.shrink_now(getters);
         }
     }

@@ -47,7 +47,7 @@ impl Event {
 
     /// Whether it is set now.
     pub fn is_set(&self) -> bool {
-        self.word().load(Acquire) % 2 == 1
+        is_set(self.word().load(Acquire))
     }
 
     /// Sets it, and wakes everybody who waits.
@@ -56,7 +56,7 @@ impl Event {
     /// Kind `Disconnected` in a child of a plain `fork`.
     pub fn set(&self) -> Result<(), Error> {
         process::own()?;
-        self.change(0);
+        self.change(false);
         futex::wake(self.word(), u32::MAX);
         Ok(())
     }
@@ -67,15 +67,14 @@ impl Event {
     /// As for [`set`](Self::set).
     pub fn clear(&self) -> Result<(), Error> {
         process::own()?;
-        self.change(1);
+        self.change(true);
         Ok(())
     }
 
-    /// Adds one if the lowest bit is `from`.
-    fn change(&self, from: u32) {
-        let _ = self
-            .word()
-            .fetch_update(AcqRel, Acquire, |word| (word % 2 == from).then(|| word.wrapping_add(1)));
+    /// Goes on to the other state, if it is in this one.
+    fn change(&self, from: bool) {
+        let next = |word: u32| (is_set(word) == from).then(|| word.wrapping_add(1));
+        let _ = self.word().fetch_update(AcqRel, Acquire, next);
     }
 
     /// Waits until it is set, or was set for a moment since.
@@ -98,13 +97,18 @@ impl Event {
         process::own()?;
         let before = self.word().load(Acquire);
         let mut slices = Slices::new(patience);
-        while before % 2 == 0 && self.word().load(Acquire) == before {
+        while !is_set(before) && self.word().load(Acquire) == before {
             if slices.sleep(self.word(), before) == Slice::Over {
                 return Ok(self.word().load(Acquire) != before);
             }
         }
         Ok(true)
     }
+}
+
+/// Whether that is the word of an event that is set.
+fn is_set(word: u32) -> bool {
+    word & 1 == 1
 }
 
 impl fmt::Debug for Event {

@@ -2,6 +2,7 @@
 //! counted: what `cargo bench --bench counts` runs under valgrind. No worker is started.
 
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::{All, Double, Numbers};
@@ -9,12 +10,14 @@ use crate::board::ControlMap;
 use crate::board::input::{Input, RunWriter};
 use crate::board::layout::Tag;
 use crate::board::outbox::{Reader, SMALLEST_SEGMENT};
+use crate::errands::Errands;
 use crate::job::{Sink, Source};
 use crate::message::WorkerHello;
 use crate::payload::Payload;
 use crate::pool::desk::{Desk, Interest, Job};
 use crate::pool::drain::Direct;
 use crate::sys::memory::{self, Access, Map};
+use crate::sys::socket;
 use crate::worker::Worker;
 
 /// Items of a run.
@@ -46,7 +49,9 @@ impl Walk {
             memory_limit: None,
         };
         let descriptors = [copy(board.as_fd()), copy(input.file()), copy(outbox.as_fd())];
-        let worker = Worker::begin(&hello, descriptors.into_iter()).expect("a worker");
+        let (_, theirs) = socket::pair().expect("a pair");
+        let errands = Errands::new(Rc::new(theirs));
+        let worker = Worker::begin(&hello, descriptors.into_iter(), errands).expect("a worker");
         let mut desk = Desk::new();
         let slot = desk.add_job(job(chunk));
         let results = Map::new(outbox.as_fd(), SMALLEST_SEGMENT, Access::Read).expect("results");
@@ -100,6 +105,8 @@ fn job(chunk: u32) -> Job {
         mailbox: Default::default(),
         interest: Interest::All,
         doomed: None,
+        baggage: Default::default(),
+        received: Default::default(),
         attempts: Default::default(),
     }
 }

@@ -1,0 +1,87 @@
+//! Ways in for fuzzers: everything that reads bytes that another process wrote. None may panic, hang or allocate without bound,
+//! whatever the bytes are. The targets are in `fuzz/`; the tests here run the same functions on bytes that look random.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::{self, Codec, In, Level};
+use crate::error::Error;
+use crate::message::{FromWorker, Hello, ToWorker};
+
+pub use crate::pool::forged::{outbox, posts};
+
+/// What parent and child say to each other.
+pub fn message(bytes: &[u8]) {
+    let _ = codec::message::decode::<Hello>(bytes);
+    let _ = codec::message::decode::<FromWorker>(bytes);
+    let _ = codec::message::decode::<ToWorker>(bytes);
+}
+
+/// A failure, as a worker posts it.
+pub fn error(bytes: &[u8]) {
+    if let Ok(error) = codec::message::decode::<Error>(bytes) {
+        let _ = (error.to_string(), format!("{error:?}"), error.index(), error.backtrace());
+    }
+}
+
+/// A bit of everything that serde knows.
+#[derive(Debug, Serialize, Deserialize)]
+struct Anything {
+    numbers: (u8, i16, u32, i64, u128, f32, f64),
+    flag: bool,
+    letter: char,
+    text: String,
+    maybe: Option<Box<Anything>>,
+    many: Vec<(String, Vec<u8>)>,
+    nothings: Vec<()>,
+    kind: Kind,
+    table: std::collections::BTreeMap<String, u16>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Kind {
+    Unit,
+    New(u32),
+    Pair(u8, String),
+    Fields { a: u64 },
+}
+
+/// Values, as results and arguments.
+pub fn values(bytes: &[u8]) {
+    let _ = <Level<{ codec::SERDE }> as Codec<Anything>>::decode(&mut In::new(bytes));
+    let _ = <Level<{ codec::VEC }> as Codec<Vec<u64>>>::decode(&mut In::new(bytes));
+    let _ = <Level<{ codec::CHECKED }> as Codec<char>>::decode(&mut In::new(bytes));
+    let _ = <Level<{ codec::CHECKED }> as Codec<bool>>::decode(&mut In::new(bytes));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn forged_messages(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+            super::message(&bytes);
+            super::error(&bytes);
+        }
+
+        /// The small numbers that tags and lengths are.
+        #[test]
+        fn forged_values(bytes in prop::collection::vec(prop_oneof![Just(0_u8), 0_u8..9, any::<u8>()], 0..400)) {
+            super::values(&bytes);
+            super::message(&bytes);
+            super::error(&bytes);
+        }
+
+        #[test]
+        fn forged_posts(bytes in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..600)) {
+            super::posts(&bytes);
+        }
+
+        #[test]
+        fn forged_outboxes(bytes in prop::collection::vec(prop_oneof![Just(0_u8), any::<u8>()], 0..4000)) {
+            super::outbox(&bytes);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+fn main() {
+    programs::check();
+    println!("fine");
+}
