@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import sys
+import threading
 import time
 
 LOAD_MICROS, PREDICT_MICROS = 50_000.0, 2_000.0
@@ -288,7 +289,7 @@ def idle(pool, job):
 def cpu_seconds():
     def nanos(directory):
         total = 0
-        for thread in os.listdir(f'{directory}/task'):
+        for thread in set(os.listdir(f'{directory}/task')) - {str(threading.get_native_id())}:
             with open(f'{directory}/task/{thread}/schedstat') as file:
                 total += int(file.read().split()[0])
         return total

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::shared::contender::{idling, vectors};
+use crate::shared::contender::vectors;
 use crate::shared::job::{Answer, Job};
 
 pub const NOTHING: &str = "--end-at-once";
@@ -19,8 +19,6 @@ pub fn answer(job: &Job) -> Answer {
         "start" => Ok((0..job.reps).map(|_| spawns(job.workers)).collect()),
         "apply" => socket(job),
         "owned" | "lent" => Ok(copies(job)),
-        // What it takes to look.
-        "idle" => Ok(vec![idling(job.micros)]),
         _ => Err("no limit".to_owned()),
     }
 }

@@ -175,36 +175,34 @@ fn idle<C: Contender>(pool: &C, job: &Job) -> Answer {
 }
 
 /// CPU seconds per second over so many microseconds in which nothing is asked for.
-pub fn idling(micros: f64) -> f64 {
+fn idling(micros: f64) -> f64 {
     std::thread::sleep(Duration::from_millis(200));
     let (begun, before) = (Instant::now(), cpu_seconds());
     std::thread::sleep(Duration::from_secs_f64(micros / 1e6));
     (cpu_seconds() - before) / begun.elapsed().as_secs_f64()
 }
 
-/// Of all threads of this process, and of its children.
+/// Of all threads of this process but the one that looks, and of its children.
 fn cpu_seconds() -> f64 {
-    let nanos = |dir: &str| -> f64 {
-        let threads = std::fs::read_dir(format!("{dir}/task")).into_iter().flatten().flatten();
-        let time = |thread: std::fs::DirEntry| {
-            std::fs::read_to_string(thread.path().join("schedstat"))
-                .ok()?
-                .split(' ')
-                .next()?
-                .parse::<f64>()
-                .ok()
-        };
-        threads.filter_map(time).sum()
+    let names = |dir: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path().display().to_string()).collect()
     };
-    let children: Vec<String> = std::fs::read_dir("/proc/self/task")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok())
+    let nanos = |thread: &String| {
+        let text = std::fs::read_to_string(format!("{thread}/schedstat")).unwrap_or_default();
+        text.split(' ').next().and_then(|first| first.parse::<f64>().ok()).unwrap_or(0.0)
+    };
+    let own = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    let own = own.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut threads = names("/proc/self/task");
+    let children: Vec<String> = threads
+        .iter()
+        .filter_map(|thread| std::fs::read_to_string(format!("{thread}/children")).ok())
         .flat_map(|pids| pids.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
         .collect();
-    (nanos("/proc/self") + children.iter().map(|pid| nanos(&format!("/proc/{pid}"))).sum::<f64>())
-        / 1e9
+    threads.retain(|thread| !thread.ends_with(&format!("/{own}")));
+    threads.extend(children.iter().flat_map(|pid| names(&format!("/proc/{pid}/task"))));
+    threads.iter().map(nanos).sum::<f64>() / 1e9
 }
 
 /// mpi4py's `bench futures`: the identity on 50 payloads a worker, one per chunk. The answer: tasks per second.
