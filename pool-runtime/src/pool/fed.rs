@@ -177,7 +177,7 @@ impl Fed {
     }
 
     /// Takes what has come for this job; code of the user's runs only after the lock is given back.
-    pub(super) fn collect(&mut self, sink: &mut dyn Sink, taken: u64) -> (bool, State) {
+    fn collect(&mut self, sink: &mut dyn Sink, taken: u64) -> (bool, State) {
         let mut desk = self.engine.desk();
         let mut direct = Direct { slot: self.slot, sink, delivered: 0 };
         desk.drain(&self.engine.control, Some(&mut direct));
@@ -202,7 +202,7 @@ impl Fed {
         (delivered, state)
     }
 
-    pub(super) fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
+    fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
             return State::Over(job.doomed.clone());
         }
