@@ -28,7 +28,7 @@ fn power(base: f64, exponent: i32, scale: f64) -> f64 {
 fn uneven(x: u32) -> String {
     let rounds = x.wrapping_mul(2_654_435_761) >> 21;
     let sum = (0..rounds).fold(0_u32, |sum, step| std::hint::black_box(sum ^ step));
-    format!("{x}:{}", sum.min(0))
+    format!("{x}:{}", u32::from(sum == u32::MAX))
 }
 
 /// The first item ends last.
