@@ -18,10 +18,17 @@ use crate::supervisor;
 use crate::sys::process::Ending;
 use crate::sys::{oom, signals};
 
-/// Starts that failed, with no worker that is ready, before the pool gives up. What fails by itself fails again; that a worker
-/// is killed from outside, by SIGKILL, says little of the next.
-const FALSE_STARTS: u32 = 3;
-const KILLED_STARTS: u32 = 24;
+/// When a pool without a worker that is ready gives up: after so many starts that failed, and for so long.
+#[derive(Clone, Copy, Debug)]
+struct Endurance {
+    starts: u32,
+    time: Duration,
+}
+
+/// What fails by itself fails again.
+const BY_ITSELF: Endurance = Endurance { starts: 3, time: Duration::ZERO };
+/// That workers are killed from outside, by SIGKILL, says little of the next.
+const KILLED: Endurance = Endurance { starts: 24, time: Duration::from_secs(30) };
 /// Wait before a start that follows a false one; twice as long each time, at most `LONGEST_WAIT`.
 const FIRST_WAIT: Duration = Duration::from_millis(10);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
@@ -46,13 +53,13 @@ impl Engine {
         let refusal = worker.refusal.take();
         let ready = left.phase != phase::STARTING && refusal.is_none();
         if ready {
-            desk.seats[index].failures = 0;
+            (desk.seats[index].failures, desk.seats[index].failing_since) = (0, None);
             desk.settle(&self.control, &worker, left, ending);
         } else {
             let killed = ending == Ending::Signalled(libc::SIGKILL) && worker.sentence.is_none();
             let error = refusal.unwrap_or_else(|| self.start_error(&worker, ending));
-            let most = if killed { KILLED_STARTS } else { FALSE_STARTS };
-            self.false_start(&mut desk, index, error, most);
+            let endurance = if killed { KILLED } else { BY_ITSELF };
+            self.false_start(&mut desk, index, error, endurance);
         }
         remains::wipe(&self.control.head, desk.seats[index].cell(&self.control));
         desk.seats[index].predecessors += 1;
@@ -87,16 +94,18 @@ impl Engine {
         blame(error.with_kind(kind), worker, ending)
     }
 
-    /// Counts a start that failed. The pool gives up when no worker is ready and every seat has seen its starts fail, `most` times
-    /// in all: a worker that is still starting elsewhere may yet do better.
-    fn false_start(&self, desk: &mut Desk, index: usize, error: Error, most: u32) {
-        desk.seats[index].failures += 1;
+    /// Counts a start that failed. The pool gives up when no worker is ready and every seat has seen its starts fail, as often
+    /// and as long as `endurance` says: a worker that is still starting elsewhere may yet do better.
+    fn false_start(&self, desk: &mut Desk, index: usize, error: Error, endurance: Endurance) {
+        let seat = &mut desk.seats[index];
+        seat.failures += 1;
+        let since = *seat.failing_since.get_or_insert_with(Instant::now);
         let ready = |seat: &Seat| {
             seat.worker.is_some() && seat.cell(&self.control).phase.load(Relaxed) != phase::STARTING
         };
         let all_failed = desk.seats.iter().all(|seat| seat.failures > 0 && !ready(seat));
         let failures: u32 = desk.seats.iter().map(|seat| seat.failures).sum();
-        if all_failed && failures >= most {
+        if all_failed && failures >= endurance.starts && since.elapsed() >= endurance.time {
             self.give_up(desk, error);
         }
     }
@@ -127,7 +136,7 @@ impl Engine {
     }
 
     pub(crate) fn could_not_start(&self, desk: &mut Desk, index: usize, error: Error) {
-        self.false_start(desk, index, error, FALSE_STARTS);
+        self.false_start(desk, index, error, BY_ITSELF);
         desk.seats[index].start_later();
     }
 }

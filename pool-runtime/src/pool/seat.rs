@@ -21,6 +21,8 @@ pub(crate) struct Seat {
     pub(crate) predecessors: u64,
     /// Starts that failed, since the last worker here that was ready.
     pub(crate) failures: u32,
+    /// Since the first of them.
+    pub(crate) failing_since: Option<Instant>,
 }
 
 /// A live worker, as its parent sees it.
@@ -65,7 +67,14 @@ pub(crate) enum Sentence {
 
 impl Seat {
     pub(crate) fn new(index: usize) -> Self {
-        Self { index, worker: None, retry_at: None, predecessors: 0, failures: 0 }
+        Self {
+            index,
+            worker: None,
+            retry_at: None,
+            predecessors: 0,
+            failures: 0,
+            failing_since: None,
+        }
     }
 
     pub(crate) fn cell<'a>(&self, control: &'a Control) -> &'a Cell {

@@ -102,11 +102,12 @@ fn two_threads_of_the_parent_wait_for_different_counts() {
     let body = || {
         let (world, workers) = world(1);
         let other = Arc::clone(&world);
+        // One waits for the first, and waits no more then; the other waits for all.
         let waits = shuttle::thread::spawn(move || await_done(&other, 3, 3));
         for item in 1..=3 {
             publish(&world.control, item, item == 3);
-            await_done(&world, item, 1);
         }
+        await_done(&world, 1, 1);
         waits.join().expect("no panic");
         close(&world, workers);
     };
