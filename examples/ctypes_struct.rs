@@ -4,6 +4,8 @@
 //! compiler checks them.
 //!
 //! Run with `cargo run --example ctypes_struct`.
+//!
+//! `cargo run --release --example ctypes_struct`
 
 use pool_runtime::bytemuck::{Pod, Zeroable};
 use pool_runtime::prelude::*;

@@ -3,6 +3,8 @@
 //! Without the lock the pieces of different lines mix; with it each line stays whole.
 //!
 //! Run with `cargo run --example lock`.
+//!
+//! `cargo run --release --example lock`
 
 use std::io::{Write, stdout};
 

@@ -1,4 +1,6 @@
 //! One process that answers questions over a pipe, one that panics, and one that never ends.
+//!
+//! `cargo run --release --example process`
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Two processes make numbers, three look which are prime, and this one adds up what they say.
+//!
+//! `cargo run --release --example producer_consumer`
 
 use pool_runtime::prelude::*;
 

@@ -3,6 +3,8 @@
 //! With a plain `Lock`, `transfer` would be told `Deadlock` by `withdraw`; an `RLock` lets its own thread in.
 //!
 //! Run with `cargo run --example rlock`.
+//!
+//! `cargo run --release --example rlock`
 
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
 

@@ -3,6 +3,8 @@
 //! The tutorial's `Value` and `Array`: the child sets the one and negates the other, and the parent sees it.
 //!
 //! Run with `cargo run --example value_array`.
+//!
+//! `cargo run --release --example value_array`
 
 use pool_runtime::prelude::*;
 

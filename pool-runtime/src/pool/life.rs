@@ -84,7 +84,9 @@ impl Pool {
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
         let Some(engine) = self.engine() else { return Stats::default() };
-        let desk = engine.desk();
+        let mut desk = engine.desk();
+        // What has been posted has ended, though nobody may have asked for it yet.
+        desk.drain(&engine.control, None);
         let busy = |seat: &&super::seat::Seat| {
             seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING
         };
