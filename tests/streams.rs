@@ -30,9 +30,25 @@ fn mark_zero(x: u64, path: PathBuf) -> u64 {
 }
 
 #[pool_task]
-fn first_passes(x: u64, gate: PathBuf) -> u64 {
-    if x > 0 {
-        wait_for(&gate);
+fn zero_after_one(x: u64, one: PathBuf) -> u64 {
+    match x {
+        0 => wait_for(&one),
+        1 => mark(&one),
+        _ => {}
+    }
+    x
+}
+
+/// Item 0 ends when item 1 has begun; the others wait for a gate that nobody opens.
+#[pool_task]
+fn only_zero_ends(x: u64, one: PathBuf, never: PathBuf) -> u64 {
+    match x {
+        0 => wait_for(&one),
+        1 => {
+            mark(&one);
+            wait_for(&never)
+        }
+        _ => wait_for(&never),
     }
     x
 }
@@ -76,16 +92,17 @@ fn the_default_window_is_bounded_too() {
 
 #[test]
 fn a_finished_result_comes_before_the_next_item_is_taken() {
-    let (_dog, pool) = (watchdog(), workers(2));
-    let taken = Rc::new(Cell::new(0));
-    let mut squares = par_imap!(square, counted(&taken); pool = pool, window = 8).unwrap();
-    assert_eq!(squares.next().unwrap().unwrap(), 0);
+    let (_dog, pool, scratch) = (watchdog(), workers(2), Scratch::new());
+    let (taken, one) = (Rc::new(Cell::new(0)), scratch.at("one"));
+    let items = counted(&taken);
+    let mut items =
+        par_imap!(zero_after_one(_, one), items; pool = pool, window = 8, chunk_size = 1).unwrap();
+    // Item 1 was taken before the result of item 0 could come, which waits for it.
+    assert_eq!(items.next().unwrap().unwrap(), 0);
     // What was taken is finished by and by, with nobody asking for it.
-    eventually("the items that are out", || {
-        pool.stats().items_finished >= taken.get() && pool.stats().items_finished >= 2
-    });
+    eventually("the items that are out", || pool.stats().items_finished >= taken.get());
     let before = taken.get();
-    assert_eq!(squares.next().unwrap().unwrap(), 1);
+    assert_eq!(items.next().unwrap().unwrap(), 1);
     assert_eq!(taken.get(), before, "an item was taken though a result was there");
 }
 
@@ -164,11 +181,12 @@ fn results_before_a_panic_of_the_input_are_given() {
 #[test]
 fn dropping_a_stream_ends_its_work() {
     let (_dog, pool, scratch) = (watchdog(), workers(2), Scratch::new());
-    // A gate that nobody opens.
-    let gate = scratch.at("never");
-    let mut stream = par_imap!(first_passes(_, gate), 0..; pool = pool, window = 8).unwrap();
+    let (one, never) = (scratch.at("one"), scratch.at("never"));
+    let mut stream =
+        par_imap!(only_zero_ends(_, one, never), 0..; pool = pool, window = 8, chunk_size = 1)
+            .unwrap();
+    // Item 1 is running when the result of item 0 comes, which waits for it, and goes on running.
     assert_eq!(stream.next().unwrap().unwrap(), 0);
-    // `next` takes more before it waits for the second; from then on nobody but the workers is at work.
     eventually("busy workers", || pool.stats().workers_busy > 0);
     drop(stream);
     eventually("nothing pending", || pool.stats().items_pending == 0);
