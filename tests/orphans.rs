@@ -129,6 +129,11 @@ fn grouped(test: &str, place: &Path) -> (Killed, rustix::process::Pid) {
 #[test]
 fn r24_p11_interrupt_of_the_whole_group_is_quiet_and_final() {
     if let Some(place) = place_of_program() {
+        #[expect(unsafe_code, reason = "std does not set signals")]
+        // SAFETY: the default is no handler. Whoever runs the tests in the background may have had interrupts ignored.
+        unsafe {
+            libc::signal(libc::SIGINT, libc::SIG_DFL)
+        };
         let pool = Pool::new(2).expect("a pool");
         let _ = par_map!(spins, [place.clone(), place]; pool = &pool);
         unreachable!("the work never ends");

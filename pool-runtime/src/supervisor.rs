@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
@@ -31,6 +32,9 @@ pub(crate) struct Supervisor {
     watch: Watch,
     wards: Mutex<HashMap<u32, Weak<dyn Ward>>>,
     errands: Mutex<Vec<Errand>>,
+    /// Held while wards are looked after, and so kept alive by this thread.
+    looking: Mutex<()>,
+    thread: OnceLock<ThreadId>,
     next_ward: AtomicU64,
 }
 
@@ -61,6 +65,8 @@ fn start() -> Result<&'static Supervisor, Error> {
         watch: Watch::new().map_err(|error| error.with_kind(ErrorKind::Spawn))?,
         wards: Mutex::default(),
         errands: Mutex::default(),
+        looking: Mutex::default(),
+        thread: OnceLock::new(),
         next_ward: AtomicU64::new(1),
     };
     let (give, take) = mpsc::sync_channel::<&'static Supervisor>(1);
@@ -94,11 +100,13 @@ impl Supervisor {
     fn run(&self) {
         let mut ready = Vec::new();
         let mut limit = None;
+        let _ = self.thread.set(std::thread::current().id());
         loop {
             self.watch.wait(limit, &mut ready);
             for errand in std::mem::take(&mut *lock(&self.errands)) {
                 errand();
             }
+            let _look = lock(&self.looking);
             for &key in &ready {
                 if let Some(ward) = self.ward((key >> 32) as u32) {
                     guarded(|| ward.ready(key as u32));
@@ -132,6 +140,14 @@ impl Supervisor {
     /// Looks after the ward no longer.
     pub(crate) fn release(&self, ward: u32) {
         lock(&self.wards).remove(&ward);
+    }
+
+    /// Looks after the ward no longer, and has let go of it when this returns: what it owned may be gone with its last owner.
+    pub(crate) fn let_go(&self, ward: u32) {
+        self.release(ward);
+        if self.thread.get() != Some(&std::thread::current().id()) {
+            drop(lock(&self.looking));
+        }
     }
 
     /// Tells the ward when the descriptor is ready.

@@ -234,10 +234,12 @@ impl Engine {
         });
         let supervisor = supervisor::get()?;
         let ward: Weak<dyn Ward> = Arc::downgrade(&(Arc::clone(&engine) as Arc<dyn Ward>));
-        let _ = engine.ward.set(supervisor.adopt(ward));
+        let ward = supervisor.adopt(ward);
+        let _ = engine.ward.set(ward);
         let starting = Arc::clone(&engine);
-        // On failure the engine is dropped, and with it the workers that were started.
-        supervisor.run_here(move || starting.start_all())??;
+        let started = supervisor.run_here(move || starting.start_all()).flatten();
+        // On failure the engine is dropped here, and with it the workers that were started.
+        started.inspect_err(|_| supervisor.let_go(ward))?;
         Ok(engine)
     }
 

@@ -10,6 +10,7 @@ use super::desk::{Desk, Stage};
 use super::{Engine, Inner};
 use crate::board::layout::phase;
 use crate::error::{Error, ErrorKind};
+use crate::supervisor;
 
 /// Worker processes that run tasks.
 ///
@@ -132,6 +133,10 @@ impl Drop for Pool {
             engine.close();
         }
         let _ = engine.join();
+        // Its memory and descriptors are given back here, and not a little later by the supervisor.
+        if let (Some(&ward), Ok(supervisor)) = (engine.ward.get(), supervisor::get()) {
+            supervisor.let_go(ward);
+        }
     }
 }
 

@@ -19,7 +19,9 @@ use crate::sys::random;
 /// The arena, mapped.
 #[derive(Debug)]
 pub(crate) struct Arena {
+    /// The whole arena, or as much from its beginning as the process may map: the blocks of [`Self::classes`].
     map: Map,
+    classes: usize,
     file: BorrowedFd<'static>,
 }
 
@@ -43,12 +45,37 @@ impl Arena {
     /// # Errors
     /// Kind `Io` when there is no room in the address space, `Decode` when it is no arena.
     pub(crate) fn new(file: BorrowedFd<'static>) -> Result<Self, Error> {
-        let arena = Self { map: Map::new(file, LEN, Access::Write)?, file };
+        let (map, classes) = Self::map(file)?;
+        let arena = Self { map, classes, file };
         if arena.head().magic.load(Acquire) == MAGIC {
             Ok(arena)
         } else {
             Err(Error::new(ErrorKind::Decode, "the shared memory that was handed down is no arena"))
         }
+    }
+
+    /// Maps as many classes as there is room for. Of an address space that `ulimit -v` bounds it takes a quarter at most: boards
+    /// and the program's own memory need the rest.
+    fn map(file: BorrowedFd<'_>) -> Result<(Map, usize), Error> {
+        let len = |classes: usize| BLOCKS.get(classes).copied().unwrap_or(LEN);
+        let most = memory::address_space().map_or(usize::MAX, |bytes| bytes / 4);
+        let mut classes = CLASSES.len();
+        while classes > FEWEST_CLASSES && len(classes) > most {
+            classes -= 1;
+        }
+        loop {
+            let len = len(classes);
+            match Map::new(file, len, Access::Write) {
+                Ok(map) => return Ok((map, classes)),
+                Err(error) if classes == FEWEST_CLASSES => return Err(error),
+                Err(_) => classes -= 1,
+            }
+        }
+    }
+
+    /// Whether this process has mapped the blocks of a class. Heads and ledgers are always there.
+    pub(crate) fn reaches(&self, class: usize) -> bool {
+        class < self.classes
     }
 
     fn part<T>(&self, at: usize) -> &T {
@@ -83,9 +110,10 @@ impl Arena {
         self.part(SLOTS_AT + index * size_of::<Slot>())
     }
 
-    /// Where a slot's object lies, and how much room there is.
+    /// Where a slot's object lies, and how much room there is. This process [reaches](Self::reaches) it: only such are opened.
     pub(crate) fn block(&self, slot: usize) -> (NonNull<u8>, usize) {
         let class = class_of(slot);
+        assert!(self.reaches(class), "the block is not mapped here");
         if class == 0 {
             let inline = &self.slot(slot).inline;
             return (NonNull::from(inline).cast(), size_of_val(inline));
@@ -132,17 +160,15 @@ impl Arena {
     pub(crate) fn unback(&self, slot: usize, at: usize, len: usize) {
         let class = class_of(slot);
         assert!(at <= CLASSES[class].block && len <= CLASSES[class].block - at, "beyond the block");
-        self.map.release(self.block_at(slot, class) + at, len);
+        memory::punch(self.file, self.block_at(slot, class) + at, len);
     }
 
     /// Gives the memory of a block back. Doing it twice does no harm.
     pub(crate) fn empty(&self, slot: usize, size: usize) {
         let class = class_of(slot);
         if CLASSES[class].block >= PAGE {
-            self.map.release(
-                self.block_at(slot, class),
-                size.min(CLASSES[class].block).next_multiple_of(PAGE),
-            );
+            let len = size.min(CLASSES[class].block).next_multiple_of(PAGE);
+            memory::punch(self.file, self.block_at(slot, class), len);
         }
     }
 
@@ -192,6 +218,9 @@ impl Arena {
         self.file
     }
 }
+
+/// Blocks of up to 64 KiB: 3 GiB of addresses.
+const FEWEST_CLASSES: usize = 6;
 
 /// Slots get memory in this many at once: 8 KiB of them.
 pub(crate) const SLOTS_AT_ONCE: usize = 64;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::arena::Arena;
-use super::layout::{CLASSES, SLOTS, Slot, classes_for};
+use super::layout::{CLASSES, SLOTS, Slot, class_of, classes_for};
 use super::process::{self, Own};
 use super::{ledger, owner, ring, slot, sweep};
 use crate::error::{Error, ErrorKind};
@@ -77,7 +77,8 @@ impl Hold {
         let own = process::own()?;
         sweep::now_and_then(own);
         let mut largest = None;
-        for class in classes_for(about.size, about.align) {
+        for class in classes_for(about.size, about.align).filter(|&class| own.arena.reaches(class))
+        {
             if let Some((slot, generation)) = reserve(own, class)? {
                 let hold = Self { own, slot, generation };
                 hold.prepare(about)?;
@@ -105,10 +106,15 @@ impl Hold {
     /// Holds the object of that generation.
     ///
     /// # Errors
-    /// Kind `NotFound` when it is gone.
+    /// Kind `NotFound` when it is gone, `Io` when the limit of this process's address space keeps it out of reach.
     pub(crate) fn open(slot: u32, generation: u32) -> Result<Self, Error> {
         let own = process::own()?;
         let (at, count) = (slot as usize, LOCAL.count(slot as usize));
+        if !own.arena.reaches(class_of(at)) {
+            let text =
+                "the object lies beyond what this process may map: its address space is limited";
+            return Err(Error::new(ErrorKind::Io, text));
+        }
         let one_more = |count: u32| (count > 0).then(|| count + 1);
         if count.fetch_update(AcqRel, Relaxed, one_more).is_err() {
             let _shard = LOCAL.shard(at);
@@ -178,7 +184,7 @@ pub(crate) fn after_burials(own: &Own) {
 
 fn give_back(own: &Own, slot: usize) {
     slot::let_go(own.arena, own.index, slot);
-    let mut spare = lock(&LOCAL.spare[super::layout::class_of(slot)]);
+    let mut spare = lock(&LOCAL.spare[class_of(slot)]);
     if spare.len() < BATCH * BATCH {
         spare.push(slot as u32);
     }

@@ -59,6 +59,20 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, at: usize, len: usize) -> Result<()
         .map_err(|error| Error::os(&format!("allocating {len} bytes of shared memory"), error))
 }
 
+/// How many bytes of addresses the process may have in all, if that is limited.
+pub(crate) fn address_space() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
+    usize::try_from(limit).ok()
+}
+
+/// Gives the memory behind a part of the file back, mapped here or not; it reads as zeros afterwards.
+pub(crate) fn punch(file: BorrowedFd<'_>, at: usize, len: usize) {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    if len > 0 {
+        let _ = rustix::fs::fallocate(file, flags, at as u64, len as u64);
+    }
+}
+
 /// A mapping of the beginning of a file. It is unmapped when dropped.
 #[derive(Debug)]
 pub(crate) struct Map {

@@ -9,6 +9,7 @@ use super::header::Header;
 use super::{BACKED, BYTES_AT, HEAD, RECORD, SKIP};
 use crate::shm::arena::Arena;
 use crate::shm::handle::Kind;
+use crate::shm::layout::class_of;
 use crate::shm::transit::{self, Record};
 
 /// Slots that were kept alive by items of rings that are gone.
@@ -22,6 +23,9 @@ pub(crate) fn next_freed() -> Option<usize> {
 /// Strikes out the records of what is left in a ring that is being given back, if that is what the slot holds.
 pub(crate) fn bury(arena: &Arena, slot: usize) {
     let about = arena.slot(slot);
+    if !arena.reaches(class_of(slot)) {
+        return;
+    }
     let (block, room) = arena.block(slot);
     let size = (about.size.load(Acquire) as usize).min(room);
     if about.kind.load(Acquire) & 0xff != Kind::Queue as u64 || size < BACKED {
