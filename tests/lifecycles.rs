@@ -318,3 +318,26 @@ fn a_pool_of_two_hundred() {
         1000
     );
 }
+
+#[pool_task]
+fn append(path: PathBuf) {
+    mark(&path);
+}
+
+#[test]
+fn a_pool_without_workers_ends_like_the_others() {
+    let scratch = Scratch::new();
+    let end = scratch.at("end");
+    let builder = Pool::builder().in_process().finalizer(task!(append(end.clone())));
+    let pool = builder.build().unwrap();
+    assert_eq!(pool.join().unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(par_map!(square, 0..3; pool = pool).unwrap(), [0, 1, 4]);
+    pool.close();
+    assert_eq!(par_map!(square, 0..3; pool = pool).unwrap_err().kind(), ErrorKind::Closed);
+    assert!(!end.exists());
+    pool.join().unwrap();
+    assert!(end.exists(), "the finalizer did not run");
+    std::fs::remove_file(&end).unwrap();
+    drop(pool);
+    assert!(!end.exists(), "the finalizer ran twice");
+}

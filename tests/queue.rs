@@ -150,6 +150,22 @@ fn many_to_many() {
 }
 
 #[test]
+fn nobody_misses_the_room_that_came() {
+    // Full and empty by turns: whoever finds it full sleeps beside others that find it empty.
+    for _ in 0..20 {
+        let queue = Queue::bounded(1).expect("there is memory");
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..500).for_each(|x| queue.put(x).expect("it is open")));
+                scope
+                    .spawn(|| (0..500).for_each(|_| assert!(queue.get().expect("it comes") < 500)));
+            }
+        });
+        assert!(queue.is_empty());
+    }
+}
+
+#[test]
 fn done_with_all() {
     // _TestJoinableQueue: task_done and join
     let queue = Queue::bounded(10).expect("there is memory");

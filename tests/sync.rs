@@ -339,3 +339,13 @@ fn a_lock_whose_guard_was_forgotten_is_not_recycled() {
         assert_eq!(again.lock().expect_err("it is held").kind(), ErrorKind::Deadlock);
     }
 }
+
+#[test]
+fn a_permit_that_was_released_by_hand_does_not_count_twice() {
+    let semaphore = BoundedSemaphore::new(1).expect("there is memory");
+    let permit = semaphore.acquire().expect("it is free");
+    semaphore.release().expect("one is taken");
+    drop(permit);
+    let first = semaphore.try_acquire().expect("it is ours");
+    assert!(first.is_some() && semaphore.try_acquire().expect("it is ours").is_none());
+}

@@ -186,7 +186,9 @@ impl Invocation {
         let (holes, items) = (self.holes(span), self.given());
         let task = local("bound");
         // Bound first: with all its arguments' types found, a mismatch of the items is one message.
-        let call = quote_spanned!(span=> __p::#function(#task, #holes, #items, #asked));
+        let (way, choice) =
+            if form.is_call() { Default::default() } else { way(&task, &holes, &items) };
+        let call = quote_spanned!(span=> __p::#function(#task, #holes, #items, #way #asked));
         let finish = if form.is_async() {
             let callbacks = self.options.callbacks();
             quote!(#callbacks.start())
@@ -199,6 +201,7 @@ impl Invocation {
         quote! {
             let #task = #bound;
             #holes_before
+            #choice
             #call #finish
         }
     }
@@ -326,6 +329,18 @@ impl Invocation {
         }
         Ok(())
     }
+}
+
+/// How items are taken, as an argument, and what finds it out before: see `task::way` in the runtime.
+fn way(task: &Ident, holes: &TokenStream, items: &TokenStream) -> (TokenStream, TokenStream) {
+    let way = local("way");
+    let choice = quote! {
+        let #way = {
+            use __p::{ChooseAnyWay as _, ChooseByValue as _};
+            __p::Given::of(&#task, &#holes, &#items).pool_way()
+        };
+    };
+    (quote!(#way,), choice)
 }
 
 fn items(form: Form, input: ParseStream<'_>) -> Result<Expr> {

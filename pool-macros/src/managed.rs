@@ -1,6 +1,6 @@
 //! `#[managed]` on an impl block: its `pub` methods run in a manager's server, on the one object that all proxies share.
 //!
-//! Beside the block stands a `Methods` type with a method for each, which a `Proxy` derefs to: so there is nothing to import.
+//! Beside the block stands a `__PoolMethods` type with a method for each, which a `Proxy` derefs to: so there is nothing to import.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
@@ -101,9 +101,9 @@ fn class(attribute: &Attribute, block: &ItemImpl) -> Result<TokenStream> {
             use #runtime as __p;
 
             #[doc(hidden)]
-            pub struct Methods(__p::ManagedHandle);
+            pub struct __PoolMethods(__p::ManagedHandle);
 
-            impl __p::ManagedMethods for Methods {
+            impl __p::ManagedMethods for __PoolMethods {
                 fn of(handle: __p::ManagedHandle) -> Self {
                     Self(handle)
                 }
@@ -113,12 +113,12 @@ fn class(attribute: &Attribute, block: &ItemImpl) -> Result<TokenStream> {
                 }
             }
 
-            impl Methods {
+            impl __PoolMethods {
                 #(#proxies)*
             }
 
             impl __p::Managed for #this {
-                type Methods = Methods;
+                type Methods = __PoolMethods;
                 const DEF: __p::ManagedDef = __p::ManagedDef {
                     name: ::core::concat!(::core::module_path!(), "::", #name),
                     place: #place,

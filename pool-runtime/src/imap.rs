@@ -1,6 +1,6 @@
 //! Results as they come: the iterators of the imap forms.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::iter::FusedIterator;
 
@@ -26,7 +26,7 @@ impl<T: Task, S: Source> Imap<T, S> {
 
 impl<T: Task, S: Source> ImapUnordered<T, S> {
     pub(crate) fn new(running: Running, source: S, progress: Progress) -> Self {
-        Self(Stream::new(running, source, progress, AsTheyCome(VecDeque::new())))
+        Self(Stream::new(running, source, progress, AsTheyCome::default()))
     }
 }
 
@@ -107,26 +107,47 @@ impl<R> Waiting<R> for InOrder<R> {
     }
 }
 
-struct AsTheyCome<R>(VecDeque<(usize, Result<R, Error>)>);
+/// A failure of the job as a whole takes the place of the first result that has not come.
+struct AsTheyCome<R> {
+    results: VecDeque<(usize, Result<R, Error>)>,
+    /// Below here every result has come.
+    first: usize,
+    /// Those beyond that have come.
+    early: BTreeSet<usize>,
+}
+
+impl<R> Default for AsTheyCome<R> {
+    fn default() -> Self {
+        Self { results: VecDeque::new(), first: 0, early: BTreeSet::new() }
+    }
+}
 
 impl<R> Waiting<R> for AsTheyCome<R> {
     type Given = (usize, Result<R, Error>);
 
     fn put(&mut self, index: usize, result: Result<R, Error>) {
-        self.0.push_back((index, result));
+        self.results.push_back((index, result));
+        if index != self.first {
+            self.early.insert(index);
+            return;
+        }
+        self.first += 1;
+        while self.early.remove(&self.first) {
+            self.first += 1;
+        }
     }
 
     fn take(&mut self) -> Option<Self::Given> {
-        self.0.pop_front()
+        self.results.pop_front()
     }
 
     fn len(&self) -> usize {
-        self.0.len()
+        self.results.len()
     }
 
     fn end(&mut self, error: Error) {
-        let index = error.index().unwrap_or(usize::MAX);
-        self.0.push_back((index, Err(error)));
+        let index = error.index().unwrap_or(self.first);
+        self.results.push_back((index, Err(error)));
     }
 }
 

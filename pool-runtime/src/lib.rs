@@ -97,7 +97,7 @@ pub mod prelude {
     };
     pub use crate::{
         AsyncResult, ByteConnection, Call, Client, Dict, Error, ErrorKind, Json, List, Listener,
-        Manager, Namespace, PartialCall, Pool, Proxy, as_completed, managed, wait_any,
+        Manager, Namespace, PartialCall, Pool, Proxy, Waitable, as_completed, managed, wait_any,
     };
     pub use crate::{Connection, Process, Queue, pipe};
     pub use crate::{active_children, current_process, parent_process};

@@ -104,6 +104,15 @@ pub(crate) fn keep<R>(encode: impl FnOnce() -> R) -> (R, Vec<Kept>) {
     }
 }
 
+/// Adds what was kept before to what the [`keep`] around this keeps.
+pub(crate) fn hand_on(kept: Vec<Kept>) {
+    PACKING.with_borrow_mut(|packing| {
+        if let Packing::Kept(all) = packing {
+            all.extend(kept);
+        }
+    });
+}
+
 /// Runs `encode` where nothing takes descriptors along, whatever goes on around it.
 pub(crate) fn without<R>(encode: impl FnOnce() -> R) -> R {
     packing(Packing::Refused, encode).0

@@ -17,13 +17,14 @@ pub use crate::manager::managed::{
 };
 pub use crate::payload::Payload;
 pub use crate::pool::later::{Later, apply_async, map_async};
-pub use crate::pool::typed::{AsPool, Asked, apply, imap, imap_unordered, map};
+pub use crate::pool::typed::{Asked, apply, imap, imap_unordered, map};
 pub use crate::progress::IntoProgress;
 pub use crate::registry::TaskDef;
 pub use crate::task::{
-    Accepts, Apply, Arity, Bound, ByRef, Fill, Holes, Index, Items, LendsRead, LendsWrite,
-    MapBound, MapItems, Missing, Nth, One, Owned, Param, Params, Plain, Ref, S, Slice, SliceMut,
-    Str, Task, Z, failure, run,
+    Accepts, AnyWay, Apply, Arity, Bound, ByRef, ByValue, ChooseAnyWay, ChooseByValue, Fill, Given,
+    Holes, Index, Items, LendsRead, LendsWrite, MapBound, MapItems, Missing, Nth, One, Owned,
+    Param, Params, Plain, Ref, S, Slice, SliceMut, Str, TakesValue, Task, Values, Way, Z, failure,
+    run,
 };
 pub mod verdict {
     //! The ways to look at a result.

@@ -147,13 +147,13 @@ macro_rules! __level {
             reason = "whether the fallback is asked depends on the type"
         )]
         use $crate::__private::Fallback as _;
-        type Asked = $crate::__private::Probe<$t>;
+        type __PoolAsked = $crate::__private::Probe<$t>;
         $crate::__private::level(
-            Asked::IS_POD,
-            Asked::IS_VEC,
-            Asked::IS_CHECKED,
-            Asked::IS_SERDE,
-            Asked::IS_DESCRIPTOR,
+            __PoolAsked::IS_POD,
+            __PoolAsked::IS_VEC,
+            __PoolAsked::IS_CHECKED,
+            __PoolAsked::IS_SERDE,
+            __PoolAsked::IS_DESCRIPTOR,
         )
     }};
 }

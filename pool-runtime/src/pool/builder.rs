@@ -10,7 +10,7 @@ use super::background::Background;
 use super::desk::Desk;
 use super::feeding::Feeding;
 use super::seat::Seat;
-use super::{Engine, Inner, Pool};
+use super::{Engine, Here, Inner, Pool};
 use crate::board::ControlMap;
 use crate::board::input::Input;
 use crate::board::layout::WORKERS;
@@ -184,12 +184,14 @@ impl Builder {
                 crate::worker::run_call(call)
                     .map_err(|error| error.with_kind(ErrorKind::Initializer))?;
             }
-            return Ok(Pool::from_inner(Inner { engine: None }));
+            let finalizer = std::sync::Mutex::new(config.finalizer);
+            let here = Here { finalizer, ..Here::default() };
+            return Ok(Pool::from_inner(Inner { engine: None, here }));
         }
         config.memory_eighth = memory::total() / 8;
         oom::remember();
         let engine = Engine::launch(config)?;
-        Ok(Pool::from_inner(Inner { engine: Some(engine) }))
+        Ok(Pool::from_inner(Inner { engine: Some(engine), here: Here::default() }))
     }
 }
 

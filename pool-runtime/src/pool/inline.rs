@@ -13,6 +13,7 @@ use crate::job::{Baggage, Filled, ItemWriter, JobSpec, Options, Sink, Source, Ta
 use crate::luggage::{self, Ask};
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::shm::pins;
 
 /// The caller's side of a job without workers.
 #[derive(Debug)]
@@ -46,8 +47,10 @@ impl Inline {
     pub(crate) fn turn(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> bool {
         let along = Arc::clone(&self.spec.baggage.luggage);
         let ask: Rc<Ask> = Rc::new(move |number| luggage::copy_of(number, &along));
-        // What goes along is kept until the item has ended.
-        luggage::keep(|| luggage::unpack_asking(ask, || self.take_and_run(source, sink))).0
+        let turn = || luggage::unpack_asking(ask, || self.take_and_run(source, sink));
+        // What goes along, and what the bytes name, is kept until the item has ended.
+        let ((went_on, _kept), _pins) = pins::collect(|| luggage::keep(turn));
+        went_on
     }
 
     fn take_and_run(&mut self, source: &mut dyn Source, sink: &mut dyn Sink) -> bool {

@@ -14,7 +14,9 @@ use crate::imap::Single;
 use crate::job::{Finish, JobSpec, Sink, Source};
 use crate::payload::Payload;
 use crate::progress::Progress;
-use crate::task::{Bound, Caught, Encoded, Fill, Holes, ItemSource, Items, Plain, Task, stopped};
+use crate::task::{
+    Bound, Caught, Encoded, Fill, Holes, ItemSource, Plain, Ready, Task, Way, stopped,
+};
 
 /// A job that is about to go on by itself, and will give an `R`: an `_async` form before its `start`.
 pub struct Later<T, R> {
@@ -30,25 +32,28 @@ pub struct Later<T, R> {
 
 /// `par_map_async!` and `par_starmap_async!`.
 #[must_use]
-pub fn map_async<T, H, I>(
+pub fn map_async<T, H, I, W>(
     bound: Bound<T>,
     _: Holes<H>,
     items: I,
+    _: W,
     asked: Asked<'_>,
 ) -> Later<T, Vec<T::Output>>
 where
     T: Task<Output: Send>,
     <T::Level as Gather<T::Output>>::Store: Send,
     I: IntoIterator<IntoIter: Send + 'static>,
-    H: Fill<T::Params, I::Item, Items> + 'static,
+    W: Way,
+    H: Fill<T::Params, I::Item, W::Sent> + 'static,
 {
     let finish = |completion, progress| -> Box<dyn Finish> {
         Box::new(Ending { sink: Collected::<T>::new(progress, 0), completion })
     };
-    later::<T, H, Items, I, _>(bound, items, asked, finish, copy_all::<T>)
+    let source = ItemSource::<T::Params, H, W::Sent, _, Encoded>::new(items.into_iter());
+    later(bound, H::STRIDE, Caught::new(source), asked, finish, copy_all::<T>)
 }
 
-/// `par_apply_async!`.
+/// `par_apply_async!`. The arguments are encoded at once: they may be borrowed.
 #[must_use]
 pub fn apply_async<T, H, A>(
     bound: Bound<T>,
@@ -58,37 +63,30 @@ pub fn apply_async<T, H, A>(
 ) -> Later<T, T::Output>
 where
     T: Task<Output: Send>,
-    A: Send + 'static,
-    H: Fill<T::Params, A, Plain> + 'static,
+    H: Fill<T::Params, A, Plain>,
 {
     let finish = |completion, _| -> Box<dyn Finish> {
         Box::new(Ending { sink: Single::<T>::new(), completion })
     };
-    later::<T, H, Plain, _, _>(bound, std::iter::once(args), asked, finish, copy::<T>)
+    let source = Ready::new::<T::Params, H, Plain, A>(&args);
+    later(bound, H::STRIDE, source, asked, finish, copy::<T>)
 }
 
-fn later<T, H, M, I, R>(
+fn later<T: Task, R>(
     bound: Bound<T>,
-    items: I,
+    stride: Option<usize>,
+    source: impl Source + Send + 'static,
     asked: Asked<'_>,
     finish: fn(Completion<R>, Progress) -> Box<dyn Finish>,
     copy: fn(&R) -> Result<R, Error>,
-) -> Later<T, R>
-where
-    T: Task,
-    M: 'static,
-    I: IntoIterator<IntoIter: Send + 'static>,
-    H: Fill<T::Params, I::Item, M> + 'static,
-{
+) -> Later<T, R> {
     let inner = asked.inner().cloned();
-    let source = ItemSource::<T::Params, H, M, _, Encoded>::new(items.into_iter());
     let progress = progress(&asked.options, &source);
-    let spec = bound.spec(H::STRIDE, asked.options);
-    let source = Box::new(Caught::new(source));
+    let spec = bound.spec(stride, asked.options);
     Later {
         inner,
         spec,
-        source,
+        source: Box::new(source),
         progress,
         callbacks: Callbacks::default(),
         finish,
@@ -98,17 +96,20 @@ where
 }
 
 impl<T, R: Send + 'static> Later<T, R> {
-    /// `callback = ..`: called with the result, unless the work fails.
+    /// `callback = ..`: called with the result, unless the work fails. What it returns is dropped.
     #[must_use]
-    pub fn callback<F: FnOnce(R) + Send + 'static>(mut self, callback: F) -> Self {
-        self.callbacks.done = Some(Box::new(callback));
+    pub fn callback<F: FnOnce(R) -> O + Send + 'static, O>(mut self, callback: F) -> Self {
+        self.callbacks.done = Some(Box::new(move |result| drop(callback(result))));
         self
     }
 
-    /// `error_callback = ..`: called with the error when the work fails.
+    /// `error_callback = ..`: called with the error when the work fails. What it returns is dropped.
     #[must_use]
-    pub fn error_callback<F: FnOnce(Error) + Send + 'static>(mut self, callback: F) -> Self {
-        self.callbacks.failed = Some(Box::new(callback));
+    pub fn error_callback<F: FnOnce(Error) -> O + Send + 'static, O>(
+        mut self,
+        callback: F,
+    ) -> Self {
+        self.callbacks.failed = Some(Box::new(move |error| drop(callback(error))));
         self
     }
 

@@ -101,8 +101,10 @@ impl Pool {
 
     /// Takes no new work. What was given to it goes on; an open `imap` takes no more input, and gives what it took.
     pub fn close(&self) {
-        if let Some(engine) = self.engine().filter(|engine| engine.is_ours()) {
-            engine.close();
+        match self.engine() {
+            Some(engine) if engine.is_ours() => engine.close(),
+            Some(_) => {}
+            None => self.inner.here.closed.store(true, Release),
         }
     }
 
@@ -113,20 +115,38 @@ impl Pool {
     /// # Errors
     /// Kind `InvalidInput` before [`close`](Self::close) or [`terminate`](Self::terminate).
     pub fn join(&self) -> Result<(), Error> {
-        self.engine().filter(|engine| engine.is_ours()).map_or(Ok(()), |engine| engine.join())
+        match self.engine() {
+            Some(engine) if engine.is_ours() => engine.join(),
+            Some(_) => Ok(()),
+            None => self.inner.here.join(),
+        }
     }
 
     /// Stops everything now: workers are killed, and what they ran or had before them is `Cancelled`.
     pub fn terminate(&self) {
-        if let Some(engine) = self.engine().filter(|engine| engine.is_ours()) {
-            engine.terminate();
+        match self.engine() {
+            Some(engine) if engine.is_ours() => engine.terminate(),
+            Some(_) => {}
+            None => self.inner.here.closed.store(true, Release),
         }
     }
 }
 
+pub(super) fn joined_too_early() -> Error {
+    let text = "join before close or terminate would wait for ever";
+    Error::new(ErrorKind::InvalidInput, text)
+}
+
 impl Drop for Pool {
     fn drop(&mut self) {
-        let Some(engine) = self.engine().filter(|engine| engine.is_ours()) else { return };
+        let Some(engine) = self.engine() else {
+            self.close();
+            let _ = self.inner.here.join();
+            return;
+        };
+        if !engine.is_ours() {
+            return;
+        }
         if std::thread::panicking() {
             engine.terminate();
         } else {
@@ -173,10 +193,7 @@ impl Engine {
 
     fn join(&self) -> Result<(), Error> {
         if self.desk().stage == Stage::Open {
-            return Err(Error::new(
-                ErrorKind::InvalidInput,
-                "join before close or terminate would wait for ever",
-            ));
+            return Err(joined_too_early());
         }
         self.while_joining(|over| self.wait_for_jobs(over));
         self.control.head.closing.store(1, Release);

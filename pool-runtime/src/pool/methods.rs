@@ -1,12 +1,14 @@
 //! The calls without macros: `pool.map::<square>(items)` and its kin.
 
+use std::fmt;
+
 use super::Pool;
 use super::later::{self, apply_async};
 use super::typed::{self, Asked};
 use crate::async_result::AsyncResult;
 use crate::collect::Gather;
 use crate::error::Error;
-use crate::task::{Apply, Arity, Bound, Fill, Holes, Items, MapItems, One, Plain, Task, Z};
+use crate::task::{AnyWay, Apply, Arity, Bound, Fill, Holes, Items, MapItems, One, Plain, Task, Z};
 
 /// Items that each fill the open arguments `H` of `T`.
 #[doc(hidden)]
@@ -148,7 +150,7 @@ impl Pool {
     pub fn imap<T: Task + Arity<1>>(
         &self,
         items: impl Input<T, One<Z>, Items>,
-    ) -> Result<impl Iterator<Item = Result<T::Output, Error>>, Error> {
+    ) -> Result<impl Iterator<Item = Result<T::Output, Error>> + fmt::Debug, Error> {
         imap::<T, One<Z>, _>(items, self.asked())
     }
 
@@ -174,7 +176,7 @@ impl Pool {
     pub fn imap_unordered<T: Task + Arity<1>>(
         &self,
         items: impl Input<T, One<Z>, Items>,
-    ) -> Result<impl Iterator<Item = (usize, Result<T::Output, Error>)>, Error> {
+    ) -> Result<impl Iterator<Item = (usize, Result<T::Output, Error>)> + fmt::Debug, Error> {
         imap_unordered::<T, One<Z>, _>(items, self.asked())
     }
 
@@ -252,10 +254,7 @@ impl Pool {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn apply_async<T>(
-        &self,
-        args: impl Args<T, Plain> + Send + 'static,
-    ) -> Result<AsyncResult<T::Output>, Error>
+    pub fn apply_async<T>(&self, args: impl Args<T, Plain>) -> Result<AsyncResult<T::Output>, Error>
     where
         T: Task<Output: Send>,
     {
@@ -269,7 +268,7 @@ fn map<T: Task, H, I: Input<T, H, MapItems>>(
     items: I,
     asked: Asked<'_>,
 ) -> Result<Vec<T::Output>, Error> {
-    typed::map::<T, I::Holes, I>(Bound::new(), Holes::new(), items, asked)
+    typed::map::<T, I::Holes, I, _>(Bound::new(), Holes::new(), items, AnyWay, asked)
 }
 
 fn apply<T: Task, A: Args<T, Apply>>(args: A, asked: Asked<'_>) -> Result<T::Output, Error> {
@@ -279,15 +278,18 @@ fn apply<T: Task, A: Args<T, Apply>>(args: A, asked: Asked<'_>) -> Result<T::Out
 fn imap<T: Task, H, I: Input<T, H, Items>>(
     items: I,
     asked: Asked<'_>,
-) -> Result<impl Iterator<Item = Result<T::Output, Error>> + use<T, H, I>, Error> {
-    typed::imap::<T, I::Holes, I>(Bound::new(), Holes::new(), items, asked)
+) -> Result<impl Iterator<Item = Result<T::Output, Error>> + fmt::Debug + use<T, H, I>, Error> {
+    typed::imap::<T, I::Holes, I, _>(Bound::new(), Holes::new(), items, AnyWay, asked)
 }
 
 fn imap_unordered<T: Task, H, I: Input<T, H, Items>>(
     items: I,
     asked: Asked<'_>,
-) -> Result<impl Iterator<Item = (usize, Result<T::Output, Error>)> + use<T, H, I>, Error> {
-    typed::imap_unordered::<T, I::Holes, I>(Bound::new(), Holes::new(), items, asked)
+) -> Result<
+    impl Iterator<Item = (usize, Result<T::Output, Error>)> + fmt::Debug + use<T, H, I>,
+    Error,
+> {
+    typed::imap_unordered::<T, I::Holes, I, _>(Bound::new(), Holes::new(), items, AnyWay, asked)
 }
 
 fn map_async<T, H, I: SendInput<T, H, Items>>(
@@ -298,10 +300,10 @@ where
     T: Task<Output: Send>,
     <T::Level as Gather<T::Output>>::Store: Send,
 {
-    later::map_async::<T, I::Holes, I>(Bound::new(), Holes::new(), items, asked).start()
+    later::map_async::<T, I::Holes, I, _>(Bound::new(), Holes::new(), items, AnyWay, asked).start()
 }
 
-fn apply_later<T, A: Args<T, Plain> + Send + 'static>(
+fn apply_later<T, A: Args<T, Plain>>(
     args: A,
     asked: Asked<'_>,
 ) -> Result<AsyncResult<T::Output>, Error>

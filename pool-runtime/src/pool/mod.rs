@@ -33,7 +33,7 @@ pub(crate) mod typed;
 mod work;
 
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -48,8 +48,10 @@ use crate::board::claim;
 use crate::board::input::Input;
 use crate::error::{Error, ErrorKind};
 use crate::job::Options;
+use crate::message::EncodedCall;
 use crate::registry::TaskDef;
 use crate::supervisor::{self, Ward};
+use crate::worker;
 use background::Background;
 use builder::Config;
 use desk::Desk;
@@ -60,6 +62,39 @@ use feeding::Feeding;
 pub(crate) struct Inner {
     /// `None`: jobs run where they are called.
     pub(crate) engine: Option<Arc<Engine>>,
+    pub(crate) here: Here,
+}
+
+/// The life of a pool without workers.
+#[derive(Debug, Default)]
+pub(crate) struct Here {
+    pub(crate) closed: AtomicBool,
+    /// What is run once, at its end.
+    pub(crate) finalizer: Mutex<Option<EncodedCall>>,
+}
+
+impl Here {
+    /// # Errors
+    /// Kind `Closed`.
+    pub(crate) fn check_open(&self) -> Result<(), Error> {
+        match self.closed.load(Ordering::Acquire) {
+            true => Err(Error::new(ErrorKind::Closed, "the pool was closed")),
+            false => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// Kind `InvalidInput` before it was closed.
+    pub(crate) fn join(&self) -> Result<(), Error> {
+        if !self.closed.load(Ordering::Acquire) {
+            return Err(life::joined_too_early());
+        }
+        let finalizer = self.finalizer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Err(error)) = finalizer.as_ref().map(worker::run_call) {
+            eprintln!("the finalizer of a pool without workers failed: {error}");
+        }
+        Ok(())
+    }
 }
 
 impl Inner {

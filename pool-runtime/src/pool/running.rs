@@ -35,7 +35,10 @@ impl Running {
         pool.check_task(spec.task, &spec.options)?;
         Ok(Self(match &pool.engine {
             Some(engine) => Way::Fed(Box::new(Fed::start(engine, spec)?)),
-            None => Way::Inline(Box::new(Inline::new(spec))),
+            None => {
+                pool.here.check_open()?;
+                Way::Inline(Box::new(Inline::new(spec)))
+            }
         }))
     }
 

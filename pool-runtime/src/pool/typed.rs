@@ -9,31 +9,7 @@ use crate::error::Error;
 use crate::imap::{Imap, ImapUnordered, Single};
 use crate::job::{Options, Sink, Source};
 use crate::progress::{IntoProgress, Progress};
-use crate::task::{Apply, Bound, Fill, Holes, ItemSource, Items, MapItems, Task, Whole};
-
-/// What `pool = ..` takes.
-pub trait AsPool {
-    /// The pool itself.
-    fn as_pool(&self) -> &Pool;
-}
-
-impl AsPool for Pool {
-    fn as_pool(&self) -> &Pool {
-        self
-    }
-}
-
-impl<P: AsPool + ?Sized> AsPool for &P {
-    fn as_pool(&self) -> &Pool {
-        (**self).as_pool()
-    }
-}
-
-impl<P: AsPool + ?Sized> AsPool for Arc<P> {
-    fn as_pool(&self) -> &Pool {
-        (**self).as_pool()
-    }
-}
+use crate::task::{Apply, Bound, Fill, Holes, ItemSource, Task, Way, Whole};
 
 /// The options of one call, as written behind its `;`. Made by the macros.
 #[derive(Debug, Default)]
@@ -49,10 +25,10 @@ impl<'p> Asked<'p> {
         Self::default()
     }
 
-    /// `pool = ..`
+    /// `pool = ..`: a pool, or whatever derefs to one.
     #[must_use]
-    pub fn pool<P: AsPool + ?Sized>(mut self, pool: &'p P) -> Self {
-        self.pool = Some(pool.as_pool());
+    pub fn pool(mut self, pool: &'p Pool) -> Self {
+        self.pool = Some(pool);
         self
     }
 
@@ -112,21 +88,23 @@ pub(super) fn progress(options: &Options, source: &impl Source) -> Progress {
 ///
 /// # Errors
 /// The failure of the lowest index that is known, or what kept the job as a whole from going on.
-pub fn map<T, H, I>(
+pub fn map<T, H, I, W>(
     bound: Bound<T>,
     _: Holes<H>,
     items: I,
+    _: W,
     asked: Asked<'_>,
 ) -> Result<Vec<T::Output>, Error>
 where
     T: Task,
     I: IntoIterator,
-    H: Fill<T::Params, I::Item, MapItems>,
+    W: Way,
+    H: Fill<T::Params, I::Item, W::Mapped>,
 {
     let inner = asked.inner()?;
     let lends = H::LENDS || bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
-    let mut source = ItemSource::<T::Params, H, MapItems, _, Whole<_>>::new(items.into_iter());
+    let mut source = ItemSource::<T::Params, H, W::Mapped, _, Whole<_>>::new(items.into_iter());
     let mut sink = Collected::<T>::new(progress(&spec.options, &source), source.size_hint().0);
     let running = Running::start(inner, spec)?.lending(lends);
     let result = collect(running, lends, &mut source, &mut sink, Collected::has_failed);
@@ -184,18 +162,20 @@ where
 ///
 /// # Errors
 /// What kept the job from starting.
-pub fn imap<T, H, I>(
+pub fn imap<T, H, I, W>(
     bound: Bound<T>,
     _: Holes<H>,
     items: I,
+    _: W,
     asked: Asked<'_>,
-) -> Result<Imap<T, impl Source + use<T, H, I>>, Error>
+) -> Result<Imap<T, impl Source + use<T, H, I, W>>, Error>
 where
     T: Task,
     I: IntoIterator,
-    H: Fill<T::Params, I::Item, Items>,
+    W: Way,
+    H: Fill<T::Params, I::Item, W::Sent>,
 {
-    let (running, source, progress) = stream::<T, H, I>(bound, items, asked)?;
+    let (running, source, progress) = stream::<T, H, I, W>(bound, items, asked)?;
     Ok(Imap::new(running, source, progress))
 }
 
@@ -203,38 +183,45 @@ where
 ///
 /// # Errors
 /// What kept the job from starting.
-pub fn imap_unordered<T, H, I>(
+pub fn imap_unordered<T, H, I, W>(
     bound: Bound<T>,
     _: Holes<H>,
     items: I,
+    _: W,
     asked: Asked<'_>,
-) -> Result<ImapUnordered<T, impl Source + use<T, H, I>>, Error>
+) -> Result<ImapUnordered<T, impl Source + use<T, H, I, W>>, Error>
 where
     T: Task,
     I: IntoIterator,
-    H: Fill<T::Params, I::Item, Items>,
+    W: Way,
+    H: Fill<T::Params, I::Item, W::Sent>,
 {
-    let (running, source, progress) = stream::<T, H, I>(bound, items, asked)?;
+    let (running, source, progress) = stream::<T, H, I, W>(bound, items, asked)?;
     Ok(ImapUnordered::new(running, source, progress))
 }
 
-type Stream<T, H, I> = (
+type Stream<T, H, I, W> = (
     Running,
     ItemSource<
         <T as Task>::Params,
         H,
-        Items,
+        <W as Way>::Sent,
         <I as IntoIterator>::IntoIter,
         Whole<<I as IntoIterator>::Item>,
     >,
     Progress,
 );
 
-fn stream<T, H, I>(bound: Bound<T>, items: I, asked: Asked<'_>) -> Result<Stream<T, H, I>, Error>
+fn stream<T, H, I, W>(
+    bound: Bound<T>,
+    items: I,
+    asked: Asked<'_>,
+) -> Result<Stream<T, H, I, W>, Error>
 where
     T: Task,
     I: IntoIterator,
-    H: Fill<T::Params, I::Item, Items>,
+    W: Way,
+    H: Fill<T::Params, I::Item, W::Sent>,
 {
     let inner = asked.inner()?;
     let spec = bound.spec(H::STRIDE, asked.options)?;

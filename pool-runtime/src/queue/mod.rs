@@ -218,7 +218,8 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
         let header = ring.header();
         let packed = item::pack(item)?;
         loop {
-            let len = ring.len();
+            // Before the try: room that comes after it is seen below, however many others put and take meanwhile.
+            let gets = ring.gets();
             if self.push(ring, &packed, patience)? {
                 packed.sent();
                 header.items.wake_one();
@@ -227,7 +228,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
             if header.most_items.load(Relaxed) == u64::MAX {
                 return Err(Error::new(ErrorKind::Full, "the queue's memory has run out"));
             }
-            let changed = || ring.len() < len || header.closed.load(Acquire) != 0;
+            let changed = || ring.gets() != gets || header.closed.load(Acquire) != 0;
             if !header.room.wait(patience, changed) {
                 return Err(Error::new(ErrorKind::Full, "the queue has no room"));
             }

@@ -94,6 +94,15 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Pins) {
     }
 }
 
+/// Adds what was kept alive before to what the [`collect`] around this keeps.
+pub(crate) fn hand_on(pins: Pins) {
+    COLLECTOR.with_borrow_mut(|collector| {
+        if let Some(Collector::Pins(holds)) = collector {
+            holds.extend(pins.0);
+        }
+    });
+}
+
 /// Runs `encode`, whose bytes go to another process; what it encodes lives until it is decoded there.
 pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
     match within(Collector::Transit(Vec::new()), encode) {

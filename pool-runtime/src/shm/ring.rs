@@ -103,6 +103,11 @@ impl<'a> Ring<'a> {
         self.header.puts.count.load(Acquire)
     }
 
+    /// How many items have been taken, ever.
+    pub(crate) fn gets(&self) -> u64 {
+        self.header.gets.count.load(Acquire)
+    }
+
     fn capacity(&self) -> u64 {
         let capacity = self.header.capacity.load(Acquire);
         if capacity.is_power_of_two() && capacity <= self.bytes.len as u64 {

@@ -271,7 +271,9 @@ impl Shared<'_> {
         let me = self.0.own().word;
         let at = (0..N_ACCOUNTS).find(|&at| self.account(at).0.load(Relaxed) == me);
         let permits = at.map_or(0, |at| self.account(at).1.load(Relaxed));
-        let available = self.word(AVAILABLE).load(Acquire) + free;
+        // A permit that was released by hand before does not count twice.
+        let bound = self.word(BOUND).load(Acquire);
+        let available = (self.word(AVAILABLE).load(Acquire) + free).min(bound);
         self.change(
             available,
             at.map_or(NO_ACCOUNT, |at| at as u64),

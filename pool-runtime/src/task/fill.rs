@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use super::accept::{Accepts, ByRef};
 use super::params::{Missing, Param, Params};
+use super::way::{TakesValue, Values};
 use crate::codec::{Out, Stop};
 use crate::error::Error;
 
@@ -155,6 +156,13 @@ macro_rules! tuples {
             }
         }
 
+        impl<P, $($n),*> Values<P> for ($($n,)*)
+        where
+            $(P: Nth<$n, Param: TakesValue>,)*
+        {
+            type Item = ($(<<P as Nth<$n>>::Param as Param>::Value,)*);
+        }
+
         impl<P, M: ByRef, $($n, $a),*> Fill<P, &($($a,)*), M> for ($($n,)*)
         where
             ($($n,)*): Fill<P, ($($a,)*), M>,
@@ -174,7 +182,7 @@ macro_rules! tuples {
     )*};
 }
 
-// As many as the standard library's tuples have traits.
+// More arguments than this are better fields of a structure.
 tuples! {
     (N0 A0 a0)
     (N0 A0 a0, N1 A1 a1)
@@ -188,4 +196,8 @@ tuples! {
     (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9)
     (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9, N10 A10 a10)
     (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9, N10 A10 a10, N11 A11 a11)
+    (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9, N10 A10 a10, N11 A11 a11, N12 A12 a12)
+    (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9, N10 A10 a10, N11 A11 a11, N12 A12 a12, N13 A13 a13)
+    (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9, N10 A10 a10, N11 A11 a11, N12 A12 a12, N13 A13 a13, N14 A14 a14)
+    (N0 A0 a0, N1 A1 a1, N2 A2 a2, N3 A3 a3, N4 A4 a4, N5 A5 a5, N6 A6 a6, N7 A7 a7, N8 A8 a8, N9 A9 a9, N10 A10 a10, N11 A11 a11, N12 A12 a12, N13 A13 a13, N14 A14 a14, N15 A15 a15)
 }

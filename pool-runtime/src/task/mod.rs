@@ -9,10 +9,12 @@ mod call;
 mod fill;
 mod params;
 pub(crate) mod part;
+mod ready;
 mod run;
 mod source;
 #[cfg(test)]
 mod tests;
+mod way;
 
 pub use accept::{Accepts, Apply, ByRef, Items, LendsRead, LendsWrite, MapBound, MapItems, Plain};
 pub use bound::Bound;
@@ -21,8 +23,10 @@ pub use call::{Call, PartialCall};
 pub use fill::{Fill, Holes, Index, Nth, One, S, Z};
 pub(crate) use params::whole;
 pub use params::{Missing, Owned, Param, Params, Ref, Slice, SliceMut, Str};
+pub(crate) use ready::Ready;
 pub use run::{failure, run};
 pub(crate) use source::{Caught, Encoded, Items as ItemSource, Whole};
+pub use way::{AnyWay, ByValue, ChooseAnyWay, ChooseByValue, Given, TakesValue, Values, Way};
 
 use crate::collect::Gather;
 use crate::registry::TaskDef;
