@@ -234,3 +234,51 @@ fn a_window_smaller_than_a_chunk_cuts_the_chunk() {
         assert!(taken.get() <= x + 1 + 8);
     }
 }
+
+#[test]
+fn what_was_taken_is_given_after_the_end_of_the_pool() {
+    let (_dog, pool) = (watchdog(), workers(2));
+    let taken = Rc::new(Cell::new(0));
+    let items = counted(&taken);
+    let mut squares = par_imap!(square, items; pool = pool, chunk_size = 10, window = 15).unwrap();
+    // A part of a chunk has been taken that its chunk is not whole with.
+    (0..11).for_each(|x| assert_eq!(squares.next().unwrap().unwrap(), x * x));
+    drop(pool);
+    let all: Vec<u64> = (11..).zip(&mut squares).map(|(x, y)| y.unwrap() - x * x).collect();
+    assert_eq!((all.len() as u64 + 11, all.iter().sum::<u64>()), (taken.get(), 0));
+}
+
+#[test]
+fn an_input_that_panics_may_be_asked_again() {
+    let (_dog, pool) = (watchdog(), workers(2));
+    for slow in [false, true] {
+        let bad = (0..100_u64).inspect(|&x| {
+            // Long enough for what was taken to be published by others.
+            if slow && x == 49 {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            assert!(x != 50, "the input stumbles");
+        });
+        let mut squares = par_imap!(square, bad; pool = pool).unwrap();
+        let mut seen = Vec::new();
+        for _ in 0..1000 {
+            let next = catch_unwind(AssertUnwindSafe(|| squares.next()));
+            match next {
+                Ok(Some(square)) => seen.push(square.unwrap()),
+                Ok(None) => break,
+                Err(_) => {}
+            }
+        }
+        assert_eq!(seen, (0..50).map(|x| x * x).collect::<Vec<u64>>());
+    }
+}
+
+#[test]
+fn many_idle_streams_hold_nobody_up() {
+    let (_dog, pool) = (watchdog(), workers(2));
+    let mut streams: Vec<_> =
+        (0..1500).map(|_| par_imap!(square, 0..; pool = pool, window = 2).unwrap()).collect();
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.next().unwrap().unwrap(), 0));
+    assert_eq!(par_map!(square, 0..3; pool = pool).unwrap(), [0, 1, 4]);
+    streams.iter_mut().for_each(|stream| assert_eq!(stream.next().unwrap().unwrap(), 1));
+}

@@ -7,7 +7,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::slice;
-use std::sync::atomic::AtomicU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::codec::align_up;
@@ -135,6 +135,12 @@ impl Block {
             along.extend(left_over.into_iter().chain(new.clone()));
         }
         new
+    }
+
+    /// Keeps what the items of another block take along, some of which are here now.
+    pub(crate) fn share_along(&self, other: &Self) {
+        let theirs = other.along.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.along.lock().unwrap_or_else(PoisonError::into_inner).extend(theirs);
     }
 
     /// A block that holds `bytes`, for good.
@@ -333,6 +339,16 @@ impl RunWriter {
             self.count += count;
         }
         result
+    }
+
+    /// Counts what was written by a `write` that did not return, and gives how many items that were. Nothing can be written after
+    /// it: where the last one ends is not known.
+    pub(crate) fn recover(&mut self) -> usize {
+        let count = self.tally.load(Ordering::Acquire) as usize;
+        let new = count.saturating_sub(self.count);
+        self.count += new;
+        self.capacity = self.count;
+        new
     }
 
     /// Takes the items from `first` on out again, and puts them at the beginning of a new writer with more room.

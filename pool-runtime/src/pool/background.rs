@@ -250,7 +250,9 @@ impl Single {
         loop {
             let turn = unwind::catch(|| self.running.poll(&mut *self.source, &mut *self.sink));
             match turn.unwrap_or_else(|panic| Err(Error::panicked(panic))) {
-                Ok(Some(Turn::Again)) if !self.sink.is_settled() => self.fed = true,
+                Ok(Some(Turn::Again)) if !self.sink.is_settled() => {
+                    self.fed = self.running.has_fed()
+                }
                 Ok(Some(_)) => return Some(Ok(())),
                 Ok(None) => return None,
                 Err(error) => return Some(Err(error)),

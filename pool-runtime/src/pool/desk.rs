@@ -31,6 +31,8 @@ pub(crate) struct Desk {
     pub(super) suspects: Vec<Suspect>,
     /// The supervisor looks after limits by itself, soon and again.
     pub(crate) watched: bool,
+    /// Everything that was given to the pool is done, and its workers leave: what is published now nobody would run.
+    pub(crate) left: bool,
 }
 
 /// A chunk that a worker was about to take when it died: it may have got it or not.
@@ -64,6 +66,7 @@ impl Desk {
             broken: None,
             suspects: Vec::new(),
             watched: false,
+            left: false,
         }
     }
 

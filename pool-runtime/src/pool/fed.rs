@@ -47,6 +47,10 @@ pub(super) struct Fed {
     pub(super) sleep: Duration,
     /// What went along at the last fill: an item that found no room may be among it, and goes into the next block.
     pub(super) left_over: Option<Arc<Along>>,
+    /// A consumer takes the results one by one, and may take its time.
+    pub(super) streams: bool,
+    /// The input is being asked; still so at the next step when it panicked.
+    pub(super) asking: bool,
     /// Items point into memory of the caller's.
     pub(super) lends: bool,
     pub(super) ended: bool,
@@ -143,6 +147,8 @@ impl Fed {
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
             left_over: None,
+            streams: false,
+            asking: false,
             lends: false,
             ended: false,
         })

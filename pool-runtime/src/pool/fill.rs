@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::fed::{Fed, Open, Step};
 use crate::board::input::{Along, RunWriter};
+use crate::board::layout::RUNS;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, Sink, Source};
 use crate::luggage;
@@ -18,6 +19,9 @@ const RUN_ITEMS_PLAIN: usize = 16384;
 /// A chunk of a given size is kept whole up to this many bytes.
 const LARGEST_CHUNK: usize = 64 << 20;
 
+/// So few free runs are not for those that may keep them for long.
+const SCARCE: usize = RUNS / 4;
+
 impl Fed {
     pub(super) fn feed(
         &mut self,
@@ -28,17 +32,25 @@ impl Fed {
         if self.open.is_none() && !self.open_run()? {
             return Ok(Step::Stuck);
         }
+        if self.asking {
+            return Ok(self.after_panic());
+        }
         let Some(open) = self.open.as_mut() else { return Ok(Step::Stuck) };
         let max =
             self.pace.items.min(open.writer.room()).min(room.try_into().unwrap_or(usize::MAX));
         let start = Instant::now();
         let before = open.writer.count();
-        // A panic in here drops the job with its run still open; `end` shuts it.
+        // A panic in here leaves the run open: `end` shuts it, or the next step of a stream whose consumer goes on.
+        self.asking = true;
         let watched = (max > 1).then(|| self.engine.feeding.enter(&self.engine));
         let ((filled, kept), pins) =
             pins::collect(|| luggage::keep(|| open.writer.write(|items| source.fill(items, max))));
         let along = Along { luggage: kept, pins };
-        self.left_over = open.writer.block().take_along(self.left_over.take(), along);
+        let before_that = self.left_over.take();
+        let new = open.writer.block().take_along(before_that.clone(), along);
+        // The item that it belongs to may still not have found room.
+        self.left_over = new.or(before_that.filter(|_| open.writer.count() == before));
+        self.asking = false;
         drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
@@ -59,6 +71,16 @@ impl Fed {
             Filled::End => self.finish_input(),
         }
         Ok(Step::Moved)
+    }
+
+    /// The input panicked, and its consumer asks again: what it gave before is run, and it is not asked any more.
+    fn after_panic(&mut self) -> Step {
+        self.asking = false;
+        if let Some(open) = self.open.as_mut() {
+            self.pulled += open.writer.recover() as u64;
+        }
+        self.finish_input();
+        Step::Moved
     }
 
     pub(super) fn open_run(&mut self) -> Result<bool, Error> {
@@ -111,6 +133,7 @@ impl Fed {
             let (first, base) = (count - part, open.base);
             let writer =
                 open.writer.carry(first, self.stride, bytes * 4, open.writer.capacity())?;
+            writer.block().share_along(&open.writer.block());
             self.publish(true);
             // The new run may have to wait for a free place; then its items wait in it.
             let mut writer = Some(writer);
@@ -122,7 +145,7 @@ impl Fed {
     }
 
     /// Makes what is written takeable: whole chunks only, unless the run is shut.
-    pub(super) fn publish(&mut self, shut: bool) {
+    pub(super) fn publish(&mut self, mut shut: bool) {
         let Some(open) = self.open.as_mut() else { return };
         let count = open.writer.count();
         let ready = if shut || self.chunk == 0 { count } else { count / self.chunk * self.chunk };
@@ -130,6 +153,8 @@ impl Fed {
         if new > 0 || shut {
             let len = open.writer.places().2;
             let mut desk = self.engine.desk();
+            // A stream that is not asked keeps no run from others.
+            shut |= self.streams && ready == count && desk.free_runs() < SCARCE;
             desk.publish(&self.engine.control, open.tag, ready as u32, shut, len);
             // The supervisor looks by itself only while there is something to look after.
             let begins = new > 0 && self.limited && !std::mem::replace(&mut desk.watched, true);

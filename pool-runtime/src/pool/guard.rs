@@ -145,7 +145,7 @@ impl Engine {
         }
     }
 
-    fn publish_written(&self, desk: &mut Desk) -> u32 {
+    pub(super) fn publish_written(&self, desk: &mut Desk) -> u32 {
         let new = desk.publish_written(&self.control);
         if new > 0 {
             self.control.head.published(new.min(self.config.workers as u32));

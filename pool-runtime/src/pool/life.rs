@@ -207,7 +207,12 @@ impl Engine {
         loop {
             let mut desk = self.desk();
             desk.drain(&self.control, None);
+            // A stream that nobody asks has perhaps taken items that it has not published.
+            if self.publish_written(&mut desk) > 0 {
+                continue;
+            }
             let over = desk.all_done() && background_over();
+            desk.left |= over;
             if over || desk.broken.is_some() || desk.stage == Stage::Terminated {
                 return;
             }

@@ -173,7 +173,8 @@ impl Engine {
         desk.has_posts()
             || desk.broken.is_some()
             || desk.job(slot, id).is_none_or(|job| {
-                !job.mailbox.is_empty() || job.accounted == job.fed || job.doomed.is_some()
+                let over = job.input_over && job.accounted == job.fed;
+                over || !job.mailbox.is_empty() || job.doomed.is_some()
             })
     }
 

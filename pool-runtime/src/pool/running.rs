@@ -100,11 +100,20 @@ impl Running {
     }
 
     /// Says that a consumer takes the results one by one: nobody waits for it when the pool is closed.
-    pub(crate) fn is_stream(&self) {
-        if let Way::Fed(fed) = &self.0
-            && let Some(job) = fed.engine.desk().job(fed.slot, fed.id)
-        {
-            job.stream = true;
+    pub(crate) fn is_stream(&mut self) {
+        if let Way::Fed(fed) = &mut self.0 {
+            fed.streams = true;
+            if let Some(job) = fed.engine.desk().job(fed.slot, fed.id) {
+                job.stream = true;
+            }
+        }
+    }
+
+    /// Whether anything was taken from its input: a turn may also have made room only.
+    pub(crate) fn has_fed(&self) -> bool {
+        match &self.0 {
+            Way::Inline(_) => true,
+            Way::Fed(fed) => fed.pulled > 0 || fed.input_over,
         }
     }
 

@@ -8,6 +8,7 @@ use super::work::{Again, Job, RunState};
 use crate::board::claim::CLOSED;
 use crate::board::input::RunWriter;
 use crate::board::layout::{Control, QUEUE, TABLE, Tag};
+use crate::error::{Error, ErrorKind};
 
 impl Desk {
     /// Puts a run on the board that has no items yet, and gives its tag; `None` when all runs are in use.
@@ -97,8 +98,12 @@ impl Desk {
         let mark = if closed { CLOSED } else { 0 };
         // Release: pairs with the acquire in `claim::look`; the items are seen with the count.
         run.avail.store(Tag::new(tag.generation, written | mark).pack(), Release);
+        let too_late = self.left && new > 0;
         if let Some(job) = self.jobs[slot].as_mut() {
             job.fed += new;
+            if too_late && job.doomed.is_none() {
+                job.doomed = Some(Error::new(ErrorKind::Closed, "the pool was closed"));
+            }
             if !job.is_wanted() {
                 self.cut(control, tag);
             }
@@ -117,7 +122,9 @@ impl Desk {
             .map(|run| (run.tag, run.job))
             .collect();
         for (tag, slot) in open {
-            let chunk = self.jobs[slot].as_ref().map_or(1, |job| job.chunk.max(1));
+            // What an input that was cut off has left of a chunk is all there will be of it.
+            let whole = |job: &&Job| !(job.stream && job.input_over);
+            let chunk = self.jobs[slot].as_ref().filter(whole).map_or(1, |job| job.chunk.max(1));
             let Some(run) = self.run(tag) else { continue };
             let Some(tally) = &run.tally else { continue };
             let ready = tally.load(Acquire) / chunk * chunk;

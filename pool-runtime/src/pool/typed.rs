@@ -227,7 +227,7 @@ where
     let spec = bound.spec(H::STRIDE, asked.options)?;
     let source = ItemSource::new(items.into_iter());
     let progress = progress(&spec.options, &source);
-    let running = Running::start(inner, spec)?;
+    let mut running = Running::start(inner, spec)?;
     running.is_stream();
     Ok((running, source, progress))
 }
