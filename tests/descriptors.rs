@@ -43,6 +43,11 @@ fn answer(questions: Connection<u64>) -> u64 {
     question
 }
 
+#[pool_task]
+fn with_file(file: File, _more: Vec<usize>) -> String {
+    read_all(file)
+}
+
 fn file_with(text: &str) -> File {
     let path = std::env::temp_dir().join(format!("pool-test-file-{}-{text}", std::process::id()));
     std::fs::write(&path, text).expect("room");
@@ -122,4 +127,24 @@ fn an_owned_descriptor_is_a_value() {
     let mut text = String::new();
     File::from(back).read_to_string(&mut text).expect("it can be read");
     assert_eq!(text, "round trip");
+}
+
+#[test]
+fn a_callback_and_the_caller_get_the_file_both() {
+    let (pool, (tell, told)) = (pool(), std::sync::mpsc::channel());
+    let result =
+        par_apply_async!(written("both"); pool = pool, callback = move |file| tell.send(file));
+    assert_eq!(read_all(result.unwrap().get().unwrap()), "both");
+    assert!(told.recv().unwrap().metadata().unwrap().len() == 4);
+}
+
+#[test]
+fn small_items_and_large_ones_keep_their_files() {
+    // The large ones find no room where the small ones are, and travel alone.
+    let pool = pool();
+    let items = (0..40_usize)
+        .map(|x| (file_with(&format!("item {x}")), vec![x; if x % 5 == 4 { 100_000 } else { 1 }]));
+    let items: Vec<_> = items.collect();
+    let later = par_starmap_async!(with_file, items; pool = pool).unwrap();
+    assert_eq!(later.get().unwrap(), (0..40).map(|x| format!("item {x}")).collect::<Vec<_>>());
 }

@@ -12,6 +12,7 @@ use crate::collect::{Collected, Gather};
 use crate::error::Error;
 use crate::imap::Single;
 use crate::job::{Finish, JobSpec, Sink, Source};
+use crate::luggage;
 use crate::payload::Payload;
 use crate::progress::Progress;
 use crate::task::{
@@ -179,10 +180,14 @@ impl<T: Task<Output: Send>> Finish for Ending<Single<T>, T::Output> {
 
 /// A second value of the same meaning, by way of its bytes: not every result can be cloned, but every result travels.
 fn copy<T: Task>(value: &T::Output) -> Result<T::Output, Error> {
-    let mut room = vec![0; ALIGN + align_up(<T::Level as Codec<T::Output>>::size(value)?)];
+    // What is measured is encoded too, and what it took along is not needed.
+    let (size, _) = luggage::pack(Vec::new(), || <T::Level as Codec<T::Output>>::size(value));
+    let mut room = vec![0; ALIGN + align_up(size?)];
     let mut out = Out::new(&mut room);
-    <T::Level as Codec<T::Output>>::encode(value, &mut out).map_err(stopped)?;
-    <T::Level as Codec<T::Output>>::decode(&mut In::new(out.written()))
+    let (encoded, along) =
+        luggage::pack(Vec::new(), || <T::Level as Codec<T::Output>>::encode(value, &mut out));
+    encoded.map_err(stopped)?;
+    luggage::unpack(along, || <T::Level as Codec<T::Output>>::decode(&mut In::new(out.written())))
 }
 
 #[expect(clippy::ptr_arg, reason = "the result is a vector, and this stands for copying a result")]
