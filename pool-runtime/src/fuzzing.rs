@@ -5,7 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::codec::{self, Codec, In, Level};
 use crate::error::Error;
+use crate::manager::wire as manager;
 use crate::message::{FromWorker, Hello, ToWorker};
+use crate::net::frame::Frame;
+use crate::net::handshake::{Handshake, Side};
 
 pub use crate::pool::forged::{outbox, posts};
 
@@ -21,6 +24,40 @@ pub fn error(bytes: &[u8]) {
     if let Ok(error) = codec::message::decode::<Error>(bytes) {
         let _ = (error.to_string(), format!("{error:?}"), error.index(), error.backtrace());
     }
+}
+
+/// What comes over a socket: messages of Python's wire format in pieces, and what they say to both sides of a handshake.
+pub fn frames(bytes: &[u8]) {
+    let (mut rest, mut frame) = (bytes, Frame::default());
+    let mut sides =
+        [Side::Listener, Side::Client].map(|side| Handshake::new(side, b"key", [7; 40]));
+    loop {
+        let message = frame.advance(1 << 20, |room| {
+            // Pieces of lengths that the bytes choose.
+            let piece = rest.first().map_or(0, |&len| usize::from(len) + 1);
+            let len = room.len().min(piece).min(rest.len());
+            room[..len].copy_from_slice(&rest[..len]);
+            rest = &rest[len..];
+            Ok((len > 0).then_some(len))
+        });
+        let Ok(Some(message)) = message else { return };
+        for side in &mut sides {
+            let _ = side.receive(&message);
+        }
+    }
+}
+
+/// What clients and the server of a manager say to each other.
+pub fn requests(bytes: &[u8]) {
+    if let Ok((_, _, mut args)) = manager::take_head(bytes) {
+        let refs = args.blob().map_or(0, |blob| blob.refs().count());
+        assert!(refs <= bytes.len() / 8, "more objects than there are bytes for");
+        let _ = (args.limit(), args.rest());
+    }
+    if let Ok((grants, _)) = manager::take_reply(bytes) {
+        assert!(grants.len() <= bytes.len() / 8, "more objects than there are bytes for");
+    }
+    let _ = (manager::decode::<Anything>(bytes), manager::decode::<Error>(bytes));
 }
 
 /// A bit of everything that serde knows.
@@ -70,6 +107,8 @@ mod tests {
         #[test]
         fn forged_values(bytes in prop::collection::vec(prop_oneof![Just(0_u8), 0_u8..9, any::<u8>()], 0..400)) {
             super::values(&bytes);
+            super::frames(&bytes);
+            super::requests(&bytes);
             super::message(&bytes);
             super::error(&bytes);
         }

@@ -30,7 +30,7 @@ mod session;
 mod table;
 mod thread;
 mod value;
-mod wire;
+pub(crate) mod wire;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
