@@ -4,11 +4,12 @@ mod common;
 
 use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
-use common::pool;
+use common::{is_program, pool, program, run_well, watchdog, workers};
 use pool_runtime::prelude::*;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 #[pool_task]
 fn read_all(mut file: File) -> String {
@@ -147,4 +148,79 @@ fn small_items_and_large_ones_keep_their_files() {
     let items: Vec<_> = items.collect();
     let later = par_starmap_async!(with_file, items; pool = pool).unwrap();
     assert_eq!(later.get().unwrap(), (0..40).map(|x| format!("item {x}")).collect::<Vec<_>>());
+}
+
+#[pool_task]
+fn pid() -> u32 {
+    std::process::id()
+}
+
+/// What was lost is told at once, and the worker is heard as before.
+#[test]
+fn a_parent_that_may_open_no_more() {
+    let _dog = watchdog();
+    if !is_program() {
+        run_well(&mut program("a_parent_that_may_open_no_more"));
+        return;
+    }
+    let pool = workers(1);
+    let worker = par_apply!(pid(); pool = &pool).expect("it works");
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(200), ..limit }).expect("less");
+    let taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    let error = par_apply!(written("lost"); pool = &pool).expect_err("there is no room");
+    assert!(error.to_string().contains("may open no more"), "{error}");
+    drop(taken);
+    let text = par_apply!(read_all(file_with("heard")); pool = &pool).expect("it is heard");
+    assert_eq!(text, "heard");
+    let mut text = String::new();
+    let mut file = par_apply!(written("found"); pool = &pool).expect("there is room");
+    file.read_to_string(&mut text).expect("it can be read");
+    assert_eq!(text, "found");
+    assert_eq!(par_apply!(pid(); pool = &pool).expect("it works"), worker);
+}
+
+/// Says what is no message on every socket that this worker has, and would never end.
+#[pool_task]
+fn babble(_x: u64) -> u64 {
+    for name in std::fs::read_dir("/proc/self/fd").expect("/proc") {
+        let number = name.expect("a name").file_name().to_string_lossy().parse().expect("a number");
+        #[expect(unsafe_code, reason = "the parent's socket belongs to the library")]
+        // SAFETY: nothing in this process is closed meanwhile; a number that is open no more gives an error.
+        let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = rustix::net::send(descriptor, b"\xff\xff", rustix::net::SendFlags::DONTWAIT);
+    }
+    loop {
+        std::thread::park();
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_understood() {
+    let _dog = watchdog();
+    let pool = workers(1);
+    let error = par_apply!(babble(1); pool = &pool).expect_err("it is no message");
+    assert_eq!(error.kind(), ErrorKind::WorkerDied);
+    assert!(error.to_string().contains("could not be read"), "{error}");
+    assert_eq!(par_apply!(read_all(file_with("next")); pool = &pool).expect("it reads"), "next");
+}
+
+#[pool_task]
+fn says_and_closes(connection: Connection<u64>, gate: Event) {
+    connection.send(1).expect("somebody listens");
+    drop(connection);
+    gate.wait().expect("the gate opens");
+}
+
+#[test]
+fn a_connection_that_was_given_away_is_open_nowhere_else() {
+    let (pool, gate) = (pool(), Event::new().expect("memory"));
+    let (here, there) = pipe::<u64>().expect("a pipe");
+    let result =
+        par_apply_async!(says_and_closes(there, gate.clone()); pool = pool).expect("it starts");
+    assert_eq!(here.recv().expect("a word"), 1);
+    // Its task goes on, and holds it no more.
+    assert_eq!(here.recv().expect_err("the other end is closed").kind(), ErrorKind::Disconnected);
+    gate.set().expect("memory");
+    result.get().expect("it returns");
 }

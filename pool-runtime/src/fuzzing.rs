@@ -9,13 +9,16 @@ use crate::manager::wire as manager;
 use crate::message::{FromWorker, Hello, ToWorker};
 use crate::net::frame::Frame;
 use crate::net::handshake::{Handshake, Side};
+use crate::shm::pins::Pins;
 
 pub use crate::pool::forged::{outbox, posts};
 
 /// What parent and child say to each other.
 pub fn message(bytes: &[u8]) {
     let _ = codec::message::decode::<Hello>(bytes);
-    let _ = codec::message::decode::<FromWorker>(bytes);
+    if let Ok(FromWorker::Holds { slots, .. }) = codec::message::decode(bytes) {
+        drop(Pins::open(&slots));
+    }
     let _ = codec::message::decode::<ToWorker>(bytes);
 }
 
@@ -116,6 +119,12 @@ mod tests {
         #[test]
         fn forged_posts(bytes in prop::collection::vec(prop_oneof![0_u8..4, any::<u8>()], 0..600)) {
             super::posts(&bytes);
+        }
+
+        #[test]
+        fn forged_cells(tag in any::<[u8; 2]>(), items in any::<[u8; 2]>(), high in any::<u8>()) {
+            super::posts(&[tag[0], tag[1], items[0], items[1], 0, 0, 254, high | 0xf0]);
+            super::posts(&[tag[0], 1, items[0], items[1], 0, 0, 254, 255]);
         }
 
         #[test]

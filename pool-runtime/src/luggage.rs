@@ -88,6 +88,16 @@ pub(crate) fn copy_of(number: u64, beside: &[OwnedFd]) -> Result<OwnedFd, Error>
     copy.map_err(no_more)
 }
 
+/// As [`copy_of`], for the only one who will ask: what is kept is his from now on, and nobody here holds the other end of his
+/// connection open.
+///
+/// # Errors
+/// As for [`copy_of`].
+pub(crate) fn last_of(number: u64, beside: &[OwnedFd]) -> Result<OwnedFd, Error> {
+    let kept = all_kept().remove(&number);
+    kept.map_or_else(|| copy_of(number, beside), Ok)
+}
+
 /// Runs `encode`, and gives the descriptors that were handed in meanwhile, behind those of `before`.
 pub(crate) fn pack<R>(before: Vec<OwnedFd>, encode: impl FnOnce() -> R) -> (R, Vec<OwnedFd>) {
     match packing(Packing::Beside(before), encode) {

@@ -183,7 +183,8 @@ pub(crate) fn receive<T: DeserializeOwned>(socket: &Socket) -> Result<(T, Vec<Ow
 /// The longest message of a child.
 const FROM_CHILD: usize = 16 << 20;
 
-/// Takes a child's message; `None` when there is none.
+/// Takes a child's message; `None` when there is none. One whose descriptors were lost, for this process may open no more, comes
+/// without them.
 ///
 /// # Errors
 /// As for [`receive`].

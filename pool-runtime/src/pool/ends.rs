@@ -79,9 +79,12 @@ impl Desk {
         }
     }
 
-    /// Notes that a worker died when it was about to take these items.
+    /// Notes that a worker died when it was about to take these items. The worker's cell says so, and is not believed: of a run
+    /// that is not known nothing can be lost.
     pub(crate) fn suspect(&mut self, run: Tag, items: (u32, u32)) {
-        self.suspects.push(Suspect { run, items });
+        if self.run(run).is_some() {
+            self.suspects.push(Suspect { run, items });
+        }
     }
 
     /// Whether it is not yet known of some chunk who has it.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::desk::Desk;
-use super::seat::Worker;
+use super::seat::{Sentence, Worker};
 use super::work::Job;
 use crate::error::{Error, ErrorKind};
 use crate::luggage::{self, Ask};
@@ -22,7 +22,8 @@ use crate::sys::socket::Socket;
 /// What the results of a job have brought along, until the job is forgotten.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    luggage: HashMap<u64, OwnedFd>,
+    /// `None` for what was lost on its way.
+    luggage: HashMap<u64, Option<OwnedFd>>,
     pins: Pins,
 }
 
@@ -54,7 +55,7 @@ impl Engine {
         loop {
             let job = desk.job(slot, id).ok_or_else(lost)?;
             if let Some(found) = job.received.luggage.remove(&number) {
-                return Ok(found);
+                return found.ok_or_else(no_room);
             }
             let left = end.checked_duration_since(Instant::now()).ok_or_else(lost)?;
             desk = self.changed.wait_timeout(desk, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -70,48 +71,80 @@ impl Desk {
                 Ok(Some((FromWorker::Failed(error), _))) => {
                     worker.refusal = Some(error.with_pid(worker.child.pid()));
                 }
-                Ok(Some((errand, along))) => self.run_errand(&worker.socket, errand, along),
-                Ok(None) => return,
-                // That it has ended is told by the process itself; here there will be nothing more.
-                Err(_) => {
-                    if let Ok(supervisor) = supervisor::get() {
-                        supervisor.unwatch(&worker.socket);
+                Ok(Some((errand, along))) => match self.run_errand(&worker.socket, errand, along) {
+                    Err(error) if error.kind() != ErrorKind::Disconnected => {
+                        return worker.hear_no_more(error);
                     }
-                    return;
-                }
+                    // One that is gone needs no answer; the rest of what it sent counts.
+                    _ => {}
+                },
+                Ok(None) => return,
+                Err(error) => return worker.hear_no_more(error),
             }
         }
     }
 
-    fn run_errand(&mut self, socket: &Socket, errand: FromWorker, along: Vec<OwnedFd>) {
+    /// # Errors
+    /// Why the worker has no answer.
+    fn run_errand(
+        &mut self,
+        socket: &Socket,
+        errand: FromWorker,
+        along: Vec<OwnedFd>,
+    ) -> Result<(), Error> {
         match errand {
             FromWorker::Failed(_) => {}
             FromWorker::Wants { job, number } => {
-                let beside = self.job_by_id(job).map(|job| Arc::clone(&job.baggage.luggage));
-                // A worker that is gone needs no answer.
-                let _ = match luggage::copy_of(number, beside.as_deref().unwrap_or(&[])) {
-                    Ok(copy) => message::send(socket, &ToWorker::Here, &[copy.as_fd()]),
-                    Err(error) => message::send(socket, &ToWorker::Missing(error), &[]),
-                };
+                let job = self.job_by_id(job);
+                let again = job.as_ref().is_some_and(|job| job.retries > 0);
+                let beside = job.map(|job| Arc::clone(&job.baggage.luggage));
+                let find = if again { luggage::copy_of } else { luggage::last_of };
+                let found = find(number, beside.as_deref().unwrap_or(&[]));
+                found
+                    .and_then(|copy| message::send(socket, &ToWorker::Here, &[copy.as_fd()]))
+                    .or_else(|error| message::send(socket, &ToWorker::Missing(error), &[]))?;
             }
             FromWorker::Sends { job, number } => {
-                if let (Some(job), Some(one)) = (self.job_by_id(job), along.into_iter().next()) {
-                    job.received.luggage.insert(number, one);
+                if let Some(job) = self.job_by_id(job) {
+                    job.received.luggage.insert(number, along.into_iter().next());
                 }
             }
             FromWorker::Holds { job, slots } => {
                 if let Some(job) = self.job_by_id(job) {
                     job.received.pins.merge(Pins::open(&slots));
                 }
-                let _ = message::send(socket, &ToWorker::Held, &[]);
+                message::send(socket, &ToWorker::Held, &[])?;
             }
         }
+        Ok(())
     }
 
     fn job_by_id(&mut self, id: u64) -> Option<&mut Job> {
         let (slot, id) = self.job_slots().into_iter().find(|&(_, job)| job == id)?;
         self.job(slot, id)
     }
+}
+
+impl Worker {
+    /// Its errands cannot be read. It might wait for an answer, so it must not go on as if it were heard.
+    fn hear_no_more(&mut self, error: Error) {
+        if let Ok(supervisor) = supervisor::get() {
+            supervisor.unwatch(&self.socket);
+        }
+        if error.kind() == ErrorKind::Disconnected {
+            // That it has ended is told by the process itself. One that has not finds its end of the socket closed.
+            self.socket.shut();
+        } else if self.sentence.is_none() {
+            self.sentence = Some(Sentence::NotUnderstood(error));
+            self.child.kill();
+        }
+    }
+}
+
+#[cold]
+fn no_room() -> Error {
+    let text = "a descriptor that came with the result was lost: this process may open no more";
+    Error::new(ErrorKind::Io, text)
 }
 
 #[cold]

@@ -63,7 +63,11 @@ fn job(id: u64, task: &'static TaskDef) -> Job {
     }
 }
 
-/// Tells a desk with two jobs what `bytes` say, post by post; whatever that is, no item has two outcomes.
+/// Instead of `odd`: it died when its cell said that it was about to take those.
+const DIED: u8 = 254;
+
+/// Tells a desk with two jobs what `bytes` say, post by post, and what a cell says of a dead worker; whatever that is, no item
+/// has two outcomes.
 ///
 /// # Panics
 /// When one has.
@@ -97,7 +101,12 @@ pub fn posts(bytes: &[u8]) {
             len: len as u64,
             kind: u64::from(kind / 4 % 3),
         };
-        desk.take(posted, &Payload::from(payload), 1, None);
+        if odd == DIED {
+            desk.suspect(posted.run, items);
+            desk.find_lost(&control);
+        } else {
+            desk.take(posted, &Payload::from(payload), 1, None);
+        }
         rest = &tail[payload.len().min(8)..];
     }
     for job in desk.jobs() {

@@ -63,6 +63,8 @@ pub(crate) enum Sentence {
     NotReady(Duration),
     /// What it posted cannot be.
     Nonsense,
+    /// What it asked for could not be read.
+    NotUnderstood(Error),
 }
 
 impl Seat {
@@ -118,6 +120,10 @@ impl Sentence {
             Self::Nonsense => Error::new(
                 ErrorKind::WorkerDied,
                 "it was killed, for it posted results that cannot be",
+            ),
+            Self::NotUnderstood(error) => Error::new(
+                ErrorKind::WorkerDied,
+                format!("it was killed, for what it asked for could not be read: {error}"),
             ),
         }
     }

@@ -103,13 +103,17 @@ impl Hold {
         self.own.arena.fill(self.slot as usize, about.backed)
     }
 
-    /// Holds the object of that generation.
+    /// Holds the object of that generation. The numbers may be anything.
     ///
     /// # Errors
-    /// Kind `NotFound` when it is gone, `Io` when the limit of this process's address space keeps it out of reach.
+    /// Kind `NotFound` when it is gone or never was, `Io` when the limit of this process's address space keeps it out of reach.
     pub(crate) fn open(slot: u32, generation: u32) -> Result<Self, Error> {
-        let own = process::own()?;
-        let (at, count) = (slot as usize, LOCAL.count(slot as usize));
+        let (own, at) = (process::own()?, slot as usize);
+        // Below what was ever used there is memory; above there is nothing to find.
+        if at >= SLOTS || slot::is_fresh(own.arena, at) {
+            return Err(slot::gone());
+        }
+        let count = LOCAL.count(at);
         if !own.arena.reaches(class_of(at)) {
             let text =
                 "the object lies beyond what this process may map: its address space is limited";

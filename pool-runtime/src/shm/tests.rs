@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::handle::{Handle, Kind, Mark, Ticket};
-use super::layout::{INLINE, PAGE};
-use super::{pins, process, sweep, transit};
+use super::layout::{INLINE, PAGE, SLOTS};
+use super::{pins, process, slot, sweep, transit};
 use crate::error::ErrorKind;
 
 fn make(size: usize) -> Handle {
@@ -111,6 +111,21 @@ fn pins_keep_what_was_encoded() {
     drop(open(&ticket).expect("the pin keeps it"));
     drop(pins);
     assert_eq!(open(&ticket).expect_err("it is gone").kind(), ErrorKind::NotFound);
+}
+
+/// A worker says which to hold.
+#[test]
+fn pins_on_places_that_are_none_are_passed_over() {
+    let object = make(8);
+    let slot = pins::collect(|| object.ticket()).1.slots().next().expect("a pin");
+    let own = process::own().expect("an arena");
+    let fresh = (0..SLOTS).rfind(|&at| slot::is_fresh(own.arena, at)).expect("one is fresh");
+    for odd in [u32::MAX, SLOTS as u32, SLOTS as u32 - 1, fresh as u32] {
+        assert_eq!(
+            pins::Pins::open(&[(odd, 0), slot, (odd, 1)]).slots().collect::<Vec<_>>(),
+            [slot]
+        );
+    }
 }
 
 #[test]

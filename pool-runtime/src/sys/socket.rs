@@ -18,6 +18,14 @@ pub(crate) const DESCRIPTORS: usize = 250;
 #[derive(Debug)]
 pub(crate) struct Socket(OwnedFd);
 
+/// A message, as the kernel gave it.
+struct Arrived {
+    len: usize,
+    descriptors: Vec<OwnedFd>,
+    /// It had more descriptors than these.
+    lost: bool,
+}
+
 /// Two ends that are each other's peer.
 ///
 /// # Errors
@@ -91,7 +99,8 @@ impl Socket {
         self.receive_with(parts, RecvFlags::CMSG_CLOEXEC)
     }
 
-    /// As [`Socket::receive`]; `None` when no message is there.
+    /// As [`Socket::receive`]; `None` when no message is there. One whose descriptors were lost, for this process may open no
+    /// more, comes without them.
     ///
     /// # Errors
     /// As for [`Socket::receive`].
@@ -99,10 +108,14 @@ impl Socket {
         &self,
         room: &mut [u8],
     ) -> Result<Option<(usize, Vec<OwnedFd>)>, Error> {
-        self.try_receive_parts(&mut [IoSliceMut::new(room)])
+        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        match self.receive_any(&mut [IoSliceMut::new(room)], flags) {
+            Err(error) if error.kind() == ErrorKind::Empty => Ok(None),
+            other => other.map(|arrived| Some((arrived.len, arrived.descriptors))),
+        }
     }
 
-    /// As [`Socket::try_receive`], into several places.
+    /// As [`Socket::receive`], into several places; `None` when no message is there.
     ///
     /// # Errors
     /// As for [`Socket::receive`].
@@ -121,6 +134,19 @@ impl Socket {
         parts: &mut [IoSliceMut<'_>],
         flags: RecvFlags,
     ) -> Result<(usize, Vec<OwnedFd>), Error> {
+        let Arrived { len, descriptors, lost } = self.receive_any(parts, flags)?;
+        if lost {
+            let text = "a message's descriptors were lost: this process may open no more";
+            return Err(Error::new(ErrorKind::Io, text));
+        }
+        Ok((len, descriptors))
+    }
+
+    fn receive_any(
+        &self,
+        parts: &mut [IoSliceMut<'_>],
+        flags: RecvFlags,
+    ) -> Result<Arrived, Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let mut receive = || {
@@ -143,15 +169,12 @@ impl Socket {
         if message.bytes == 0 && descriptors.is_empty() {
             return Err(closed());
         }
-        if message.flags.contains(ReturnFlags::CTRUNC) {
-            let text = "a message's descriptors were lost: this process may open no more";
-            return Err(Error::new(ErrorKind::Io, text));
-        }
         if message.flags.contains(ReturnFlags::TRUNC) {
             let text = "a message did not arrive whole";
             return Err(Error::new(ErrorKind::Disconnected, text));
         }
-        Ok((message.bytes, descriptors))
+        let lost = message.flags.contains(ReturnFlags::CTRUNC);
+        Ok(Arrived { len: message.bytes, descriptors, lost })
     }
 }
 
