@@ -2,6 +2,7 @@
 
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
 
 use pool_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -142,6 +143,28 @@ fn forged_bytes_are_errors_in_every_process() {
     assert_eq!(par_apply!(take_value(value.clone()); pool = &pool).expect("runs"), 5);
 }
 
+#[pool_task]
+fn make_values() -> (Value<u64>, Queue<u64>) {
+    let queue = Queue::unbounded().expect("a queue");
+    queue.put(8).expect("it is open");
+    (Value::new(7).expect("a value"), queue)
+}
+
+/// Others look for the dead, and leave a child that has returned handles to its parent, however late that comes.
+#[test]
+fn a_result_waits_for_its_parent() {
+    let child = Process::spawn(task!(make_values())).expect("a process");
+    child.handle().join().expect("it ends");
+    // Longer than a dead process is left to its parent for other reasons. Time must pass: there is nothing to wait for.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(12_500) {
+        drop(Value::new(0));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let (value, queue) = child.join().expect("the values are there");
+    assert_eq!((value.get().expect("a value"), queue.get().expect("an item")), (7, 8));
+}
+
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("descriptors").count()
 }
@@ -234,7 +257,7 @@ fn memory_comes_back_when_its_last_holder_dies() {
     // It keeps what its arguments named.
     drop(holder);
     // A sweep runs now and then, when objects are made; a dead child is left to its parent for a while first.
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     while bytes.iter().any(|bytes| serde_json::from_str::<Array<u8>>(bytes).is_ok()) {
         assert!(begun.elapsed().as_secs() < 30, "it never came back");
         drop(Value::new(0));

@@ -15,7 +15,6 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::codec::{Codec, In, Level, SERDE};
 use crate::error::{Error, ErrorKind};
 use crate::luggage;
-use crate::shm::pins;
 use crate::supervisor::{self, Ward};
 use crate::sys::socket::{self, Socket};
 use crate::sys::watch;
@@ -88,13 +87,7 @@ impl<T: Serialize + DeserializeOwned> Connection<T> {
     /// Kind `Encode` when the value cannot be encoded, after which the connection goes on; `Disconnected` when the other end
     /// is closed; `Io` when memory has run out.
     pub fn send(&self, value: T) -> Result<(), Error> {
-        let (sent, transit) =
-            pins::kept(|| wire::send(&self.end.socket, VALUE, Vec::new(), &Value(&value)));
-        if sent.is_ok() {
-            // Handles in the value live until they are opened at the other end.
-            transit.keep();
-        }
-        sent
+        wire::send(&self.end.socket, VALUE, Vec::new(), &Value(&value))
     }
 
     /// Waits for a value.

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{Codec, In, Level, Out, SERDE, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::luggage;
+use crate::shm::pins::{self, Transit};
 use crate::sys::memory::{self, Sealed};
 use crate::sys::socket::Socket;
 use crate::sys::watch;
@@ -77,7 +78,7 @@ fn with_room<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     result
 }
 
-/// Sends one value; `extra` descriptors go before its own.
+/// Sends one value; `extra` descriptors go before its own. Handles in it live until they are opened at the other side.
 ///
 /// # Errors
 /// Kind `Encode` when the value cannot be encoded, `Disconnected` when the other side is gone, `Io`.
@@ -93,13 +94,15 @@ pub(crate) fn send(
             value.write(&mut out).map(|()| out.position())
         };
         let n_extra = extra.len();
-        match luggage::pack(extra, encode) {
-            (Ok(len), with) => put(socket, [HERE, note], &room[..len], &with),
-            (Err(Stop::Full), mut with) => {
+        let ((encoded, mut with), transit) = pins::in_transit(|| luggage::pack(extra, encode));
+        match encoded {
+            Ok(len) => put(socket, [HERE, note], &room[..len], &with, transit),
+            Err(Stop::Full) => {
                 with.truncate(n_extra);
+                drop(transit);
                 send_in_file(socket, note, with, value)
             }
-            (Err(Stop::Failed(error)), _) => Err(error),
+            Err(Stop::Failed(error)) => Err(error),
         }
     })
 }
@@ -111,22 +114,42 @@ fn send_in_file(
     value: &dyn Write,
 ) -> Result<(), Error> {
     // What is handed in while the value is measured is not kept.
-    let (size, _) = luggage::pack(Vec::new(), || value.size());
-    let (written, mut with) = luggage::pack(extra, || {
+    let ((size, _), _) = pins::in_transit(|| luggage::pack(Vec::new(), || value.size()));
+    let write = || {
         memory::sealed("pool-message", size?, |room| {
             let mut out = Out::new(room);
             value.write(&mut out).map_err(crate::task::stopped)?;
             Ok(out.position())
         })
-    });
+    };
+    let ((written, mut with), transit) = pins::in_transit(|| luggage::pack(extra, write));
     let (file, len) = written?;
     with.push(file);
-    put(socket, [IN_FILE, note], &(len as u64).to_le_bytes(), &with)
+    put(socket, [IN_FILE, note], &(len as u64).to_le_bytes(), &with, transit)
 }
 
-fn put(socket: &Socket, head: [u8; 2], bytes: &[u8], with: &[OwnedFd]) -> Result<(), Error> {
+fn put(
+    socket: &Socket,
+    head: [u8; 2],
+    bytes: &[u8],
+    with: &[OwnedFd],
+    transit: Transit,
+) -> Result<(), Error> {
     let with: Vec<_> = with.iter().map(AsFd::as_fd).collect();
-    socket.send_parts(&[IoSlice::new(&head), IoSlice::new(bytes)], &with)
+    let parts = [IoSlice::new(&head), IoSlice::new(bytes)];
+    if transit.records().is_empty() {
+        return socket.send_parts(&parts, &with);
+    }
+    // While it waits for room this process keeps the handles, so that its death gives them back.
+    loop {
+        transit.entrust();
+        if socket.try_send_parts(&parts, &with)? {
+            transit.keep();
+            return Ok(());
+        }
+        transit.take_back();
+        watch::writable(socket);
+    }
 }
 
 /// Waits for one value, and gives its note and its bytes to `decode`, which may take the descriptors that came with it.

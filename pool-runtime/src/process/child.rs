@@ -7,7 +7,7 @@ use crate::luggage;
 use crate::message::ProcessHello;
 use crate::pool;
 use crate::registry::{self, TaskId};
-use crate::shm::pins;
+use crate::shm::{pins, process};
 use crate::sys::signals;
 use crate::sys::socket::Socket;
 use crate::wire::{self, Bytes, Value};
@@ -26,7 +26,9 @@ pub(crate) fn main(hello: &ProcessHello, socket: &Socket) -> ! {
     let ((result, luggage), transit) =
         pins::in_transit(|| luggage::pack(Vec::new(), || run(hello, socket)));
     // Handles in the result live until the parent has opened them, and sweeps what this process leaves.
-    transit.keep();
+    if !transit.keep().is_empty() {
+        process::leave_to_parent();
+    }
     let (code, sent) = match result {
         Ok(bytes) => (0, wire::send(socket, RETURNED, luggage, &Bytes(&bytes))),
         Err(error) => (report(&error), wire::send(socket, FAILED, Vec::new(), &Value(&error))),

@@ -182,6 +182,8 @@ fn failure(bytes: &[u8]) -> Error {
 impl<R> Drop for Process<R> {
     fn drop(&mut self) {
         self.life.end();
+        // Nobody can ask for its result any more, whoever has a handle: what it held is nobody's.
+        sweep::child_ended(self.pid());
     }
 }
 
@@ -334,7 +336,7 @@ impl Ward for Life {
 impl Drop for Life {
     fn drop(&mut self) {
         self.end();
-        // Nobody can ask for its result any more: what it held is nobody's.
+        // One that became no `Process`, since its end could not be watched, has nobody else to do that.
         sweep::child_ended(self.child.pid());
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn pack<T: Serialize + DeserializeOwned>(value: &T) -> Result<Packed,
         <Level<SERDE> as Codec<T>>::encode(value, &mut out).map(|()| out.position())
     };
     // Descriptors cannot lie in a queue, even while this process encodes something that could take them along.
-    let (encoded, transit) = pins::kept(|| luggage::without(|| encode(&mut room[HEAD..])));
+    let (encoded, transit) = pins::in_transit(|| luggage::without(|| encode(&mut room[HEAD..])));
     match encoded {
         Ok(len) => {
             check_records(&transit)?;
@@ -66,8 +66,10 @@ fn pack_outside<T: Serialize + DeserializeOwned>(
     value: &T,
     mut room: Vec<u8>,
 ) -> Result<Packed, Error> {
-    let size = <Level<SERDE> as Codec<T>>::size(value)?;
-    let (made, mut transit) = pins::kept(|| {
+    // What is kept alive while the value is measured is not on its way.
+    let (size, _) = pins::in_transit(|| <Level<SERDE> as Codec<T>>::size(value));
+    let size = size?;
+    let (made, mut transit) = pins::in_transit(|| {
         let mut len = Ok(0);
         let mark = Mark::plain(Kind::Piece);
         let fill = |bytes: &mut [u8]| {
@@ -78,7 +80,7 @@ fn pack_outside<T: Serialize + DeserializeOwned>(
         Ok::<_, Error>((piece, len.map_err(stopped)?))
     });
     let (piece, len) = made?;
-    let (ticket, piece_transit) = pins::kept(|| piece.ticket());
+    let (ticket, piece_transit) = pins::in_transit(|| piece.ticket());
     transit = Transit::found(transit.keep().into_iter().chain(piece_transit.keep()).collect());
     check_records(&transit)?;
     room.clear();
@@ -101,7 +103,7 @@ impl Packed {
         (&self.room[..self.len], self.transit.records())
     }
 
-    /// It lies in the ring: what it keeps alive is the ring's.
+    /// It lies in the ring: what it keeps alive goes with it.
     pub(crate) fn sent(self) {
         self.transit.keep();
         ROOM.set(self.room);

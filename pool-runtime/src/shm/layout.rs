@@ -40,7 +40,8 @@ pub(crate) struct Entry {
     pub(crate) state: AtomicU64,
     /// The state word of the process that started it; 0 when that is none of the tree.
     pub(crate) parent: AtomicU64,
-    /// When somebody first saw that it has ended, in milliseconds; 0 until then.
+    /// When somebody first saw that it has ended, in milliseconds; 0 until then. [`u64::MAX`] is never: the process left its
+    /// parent something that only the parent can take or give up, however late.
     pub(crate) seen_dead: AtomicU64,
     /// Which pages of its ledger have memory behind them: bit `i` stands for page `i`.
     pub(crate) ledger_pages: AtomicU32,

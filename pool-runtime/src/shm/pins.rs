@@ -1,14 +1,13 @@
 //! Keeps alive what bytes mean, while the bytes are on their way.
 //!
 //! Within [`collect`], every handle that is encoded leaves a hold in the [`Pins`], which go with the bytes: to the job, the
-//! chunk or the queue's item that has them. Within [`in_transit`], which is for results on their way to another process,
-//! it leaves a record that the one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the
-//! object lives.
+//! chunk that has them. Within [`in_transit`], which is for bytes on their way to another process by themselves, it leaves a
+//! record that the one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the object lives.
 
 use std::cell::RefCell;
 
 use super::hold::{self, Hold};
-use super::process;
+use super::process::{self, Own};
 use super::transit::{self, Record};
 use crate::error::Error;
 use crate::sys::fork;
@@ -74,12 +73,27 @@ impl Transit {
     pub(crate) fn records(&self) -> &[Record] {
         &self.0
     }
+
+    /// For the moment when the bytes go where they outlive this process: it keeps the records no more.
+    pub(crate) fn entrust(&self) {
+        self.hand_over(|_| transit::NOBODY);
+    }
+
+    /// The bytes did not go: this process keeps the records.
+    pub(crate) fn take_back(&self) {
+        self.hand_over(|own| own.index);
+    }
+
+    fn hand_over(&self, keeper: impl FnOnce(&Own) -> usize) {
+        if let Some(own) = process::own_if_any() {
+            transit::hand_over(own.arena, &self.0, keeper(own));
+        }
+    }
 }
 
 enum Collector {
     Pins(Vec<Hold>),
-    Transit(Vec<Record>),
-    Kept(Vec<Record>),
+    Transit(Transit),
 }
 
 thread_local! {
@@ -105,26 +119,18 @@ pub(crate) fn hand_on(pins: Pins) {
 
 /// Runs `encode`, whose bytes go to another process; what it encodes lives until it is decoded there.
 pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
-    match within(Collector::Transit(Vec::new()), encode) {
-        (result, Some(Collector::Transit(records))) => (result, Transit(records)),
-        (result, _) => (result, Transit::default()),
-    }
-}
-
-/// As [`in_transit`], for bytes that may wait in a queue or a pipe until this process has ended.
-pub(crate) fn kept<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
-    match within(Collector::Kept(Vec::new()), encode) {
-        (result, Some(Collector::Kept(records))) => (result, Transit(records)),
+    match within(Collector::Transit(Transit::default()), encode) {
+        (result, Some(Collector::Transit(transit))) => (result, transit),
         (result, _) => (result, Transit::default()),
     }
 }
 
 fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Collector>) {
-    /// Puts the outer collector back, also when `encode` panics.
+    /// Puts the outer collector back, also when `encode` panics: what it had encoded until then is let go of.
     struct Restore(Option<Collector>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            COLLECTOR.with_borrow_mut(|now| *now = self.0.take());
+            drop(COLLECTOR.replace(self.0.take()));
         }
     }
     let restore = Restore(COLLECTOR.replace(Some(collector)));
@@ -151,14 +157,9 @@ pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
             }
             Ok(None)
         }
-        Some(Collector::Kept(records)) => {
-            let record = transit::enter_kept(held.own(), held.slot() as usize)?;
-            records.push(record);
-            Ok(Some(record))
-        }
-        Some(Collector::Transit(records)) => {
+        Some(Collector::Transit(transit)) => {
             let record = transit::enter(held.own(), held.slot() as usize)?;
-            records.push(record);
+            transit.0.push(record);
             Ok(Some(record))
         }
     })

@@ -90,8 +90,11 @@ fn forked() -> Error {
 
 fn enter(arena: &'static Arena) -> Result<Own, Error> {
     let word = here(Identity::own());
-    let parent =
-        find(arena, alive::parent_pid()).map_or(0, |index| arena.entry(index).state.load(Acquire));
+    let parents = of_pid(arena, alive::parent_pid());
+    let parent = parents
+        .map(|index| arena.entry(index).state.load(Acquire))
+        .find(|&word| word_is_alive(word));
+    let parent = parent.unwrap_or(0);
     let index = (0..transit::NOBODY).find(|&index| {
         let entry = arena.entry(index);
         if entry.state.load(Relaxed) != FREE {
@@ -109,9 +112,16 @@ fn enter(arena: &'static Arena) -> Result<Own, Error> {
     Ok(Own { arena, index, word })
 }
 
-/// The entry of the living process of that pid.
-pub(crate) fn find(arena: &Arena, pid: u32) -> Option<usize> {
-    entries(arena).find(|&index| match state(arena.entry(index).state.load(Acquire)) {
+/// While its parent lives, nobody else gives back what this process holds, and has in transit, when it ends.
+pub(crate) fn leave_to_parent() {
+    if let Some(own) = own_if_any() {
+        own.arena.entry(own.index).seen_dead.store(u64::MAX, Release);
+    }
+}
+
+/// The entries of that pid: of a living process, and of dead ones that nobody has swept.
+pub(crate) fn of_pid(arena: &Arena, pid: u32) -> impl Iterator<Item = usize> {
+    entries(arena).filter(move |&index| match state(arena.entry(index).state.load(Acquire)) {
         State::Here(identity) => identity.pid == pid,
         _ => false,
     })

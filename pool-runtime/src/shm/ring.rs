@@ -18,7 +18,7 @@ mod tests;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 use super::handle::Handle;
-use super::transit::Record;
+use super::transit::{self, Record};
 use crate::error::{Error, ErrorKind};
 use bytes::Bytes;
 use header::Place;
@@ -117,7 +117,8 @@ impl<'a> Ring<'a> {
         }
     }
 
-    /// Puts an item, for the holder of the putters' lock; `getters` takes the other lock, to give the ring another size.
+    /// Puts an item, for the holder of the putters' lock; `getters` takes the other lock, to give the ring another size. Its
+    /// records are nobody's from then on.
     ///
     /// # Errors
     /// [`Refusal`].
@@ -166,6 +167,7 @@ impl<'a> Ring<'a> {
             Some(())
         };
         write().ok_or_else(|| Refusal::Failed(broken()))?;
+        transit::hand_over(self.handle.own().arena, records, transit::NOBODY);
         self.header.puts.commit(Place {
             count: own.count + 1,
             at: at + need,
@@ -256,7 +258,7 @@ impl<'a> Ring<'a> {
     }
 
     /// Takes the next item, for the holder of the getters' lock; `false` when there is none. `outside` is told how many bytes
-    /// of it lie elsewhere.
+    /// of it lie elsewhere. Its records are the caller's to keep from then on.
     ///
     /// # Errors
     /// Kind `Decode` when the ring is not as it should be; everything in it is dropped then.
@@ -279,6 +281,8 @@ impl<'a> Ring<'a> {
             Some(next) => {
                 let outside = own.outside + outside(item);
                 self.header.gets.commit(Place { count: own.count + 1, at: next, outside });
+                let me = self.handle.own();
+                transit::hand_over(me.arena, &item.records, me.index);
                 Ok(true)
             }
             None => {

@@ -19,10 +19,9 @@ const LEFT_TO_PARENT: Duration = Duration::from_secs(10);
 
 /// To be called by the parent once a child has ended and all that it sent has been taken: what it held is given back.
 pub(crate) fn child_ended(pid: u32) {
-    if let Some(own) = process::own_if_any()
-        && let Some(index) = process::find(own.arena, pid)
-    {
-        sweep(own, index);
+    if let Some(own) = process::own_if_any() {
+        // An earlier process of that pid may have left an entry that nobody has swept yet.
+        process::of_pid(own.arena, pid).for_each(|index| sweep(own, index));
     }
 }
 
@@ -68,7 +67,7 @@ fn is_due(arena: &Arena, index: usize, now: u64) -> bool {
         return true;
     }
     let _ = entry.seen_dead.compare_exchange(0, now, AcqRel, Relaxed);
-    now >= entry.seen_dead.load(Relaxed) + LEFT_TO_PARENT.as_millis() as u64
+    now >= entry.seen_dead.load(Relaxed).saturating_add(LEFT_TO_PARENT.as_millis() as u64)
 }
 
 /// Gives back all that a process held, if it is dead and nobody else is at it.

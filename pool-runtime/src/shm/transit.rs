@@ -1,10 +1,14 @@
-//! Handles on their way back from a worker, as bytes in a result that nobody has decoded yet.
+//! Handles on their way to another process, as bytes that nobody has decoded yet: in a result, in a queue, in a pipe.
 //!
-//! The worker's own hold ends when it drops its handles, so each handle in the bytes has a record in the arena that counts
-//! like a hold. The bytes name the record; who decodes them strikes it out, once it holds the slot itself. What is never
-//! decoded is struck out by the worker, when it sees that the result was taken, or by whoever sweeps it.
+//! The sender's own hold ends when it drops its handles, so each handle in the bytes has a record in the arena that counts
+//! like a hold. The bytes name the record; who decodes them strikes it out, once it holds the slot itself.
 //!
-//! A record is one word: 0 when free, else slot + 1 (bits 0–20), process (bits 21–32), a number (bits 33–63).
+//! A record has a keeper, and dies with it: the process that encodes, until the bytes lie where they outlive it, and then
+//! [`NOBODY`], until a process has taken them out and keeps it in turn. What is never decoded is struck out by the keeper, or
+//! by whoever sweeps it. Only a death between the change of the keeper and that of the queue, a few instructions, leaves a
+//! record for the life of the tree; in the other order it would leave an item without its handles.
+//!
+//! A record is one word: 0 when free, else slot + 1 (bits 0–20), keeper (bits 21–32), a number (bits 33–63).
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
@@ -17,12 +21,15 @@ use crate::error::{Error, ErrorKind};
 const SLOT_BITS: u32 = 21;
 const PROCESS_BITS: u32 = 12;
 const NUMBER_AT: u32 = SLOT_BITS + PROCESS_BITS;
+/// A number is the entry of the process that made the record, and so many bits of its count: no two make the same.
+const COUNT_BITS: u32 = u64::BITS - NUMBER_AT - PROCESS_BITS;
+const KEEPER: u64 = ((1 << PROCESS_BITS) - 1) << SLOT_BITS;
 const _: () = assert!(SLOTS < 1 << SLOT_BITS);
 
-/// The keeper of records that outlive the process that made them. No process has this entry.
+/// The keeper of records of bytes that outlive any process. No process has this entry.
 pub(crate) const NOBODY: usize = PROCESSES - 1;
 
-/// Where a record is, and what it holds: enough to strike out this one and no later one at its place.
+/// Where a record is, and what it holds: enough to strike out this one, whoever keeps it, and no later one at its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Record {
     at: u32,
@@ -54,27 +61,21 @@ pub(crate) fn slot_named(record: &Record) -> Option<usize> {
     slot_of(record.word)
 }
 
-/// Makes a record for a slot that the caller holds.
+fn kept_by(word: u64, keeper: usize) -> u64 {
+    word & !KEEPER | (keeper as u64) << SLOT_BITS
+}
+
+/// Makes a record for a slot that the caller holds, and keeps it.
 ///
 /// # Errors
 /// Kind `Full` when there are too many, `Io` when memory has run out.
 pub(crate) fn enter(own: &Own, slot: usize) -> Result<Record, Error> {
-    enter_as(own, slot, own.index)
-}
-
-/// Makes a record that outlives the caller: for bytes in a queue or a pipe, whose sender may end.
-///
-/// # Errors
-/// As for [`enter`].
-pub(crate) fn enter_kept(own: &Own, slot: usize) -> Result<Record, Error> {
-    enter_as(own, slot, NOBODY)
-}
-
-fn enter_as(own: &Own, slot: usize, keeper: usize) -> Result<Record, Error> {
-    static NUMBER: AtomicU64 = AtomicU64::new(1);
+    static COUNT: AtomicU64 = AtomicU64::new(0);
     static HINT: AtomicU64 = AtomicU64::new(0);
-    let number = NUMBER.fetch_add(1, Relaxed);
-    let word = (slot as u64 + 1) | (keeper as u64) << SLOT_BITS | number << NUMBER_AT;
+    // From the pid on: one that had this entry before has counted from elsewhere.
+    let count = COUNT.fetch_add(1, Relaxed).wrapping_add(own.word >> 2);
+    let number = (own.index as u64) << COUNT_BITS | count & ((1 << COUNT_BITS) - 1);
+    let word = kept_by((slot as u64 + 1) | number << NUMBER_AT, own.index);
     let hint = HINT.load(Relaxed) as usize;
     let used = own.arena.head().transits_used.load(Acquire) as usize;
     let free = (0..used).map(|at| (hint + at) % used).find(|&at| take(own.arena, at, word));
@@ -112,12 +113,24 @@ fn fresh(arena: &Arena, word: u64) -> Result<usize, Error> {
 
 /// Strikes a record out, if it is still there.
 pub(crate) fn strike(arena: &Arena, record: Record) -> Option<usize> {
+    change(arena, record, |_| 0).then(|| slot_of(record.word)).flatten()
+}
+
+/// Gives records to another keeper, those that are still there.
+pub(crate) fn hand_over(arena: &Arena, records: &[Record], keeper: usize) {
+    for &record in records {
+        change(arena, record, |word| kept_by(word, keeper));
+    }
+}
+
+fn change(arena: &Arena, record: Record, change: impl Fn(u64) -> u64) -> bool {
     let at = record.at as usize;
-    let struck = at < TRANSITS
-        && (at as u64) < arena.head().transits_used.load(Acquire)
-        && record.word != 0
-        && arena.transit(at).compare_exchange(record.word, 0, SeqCst, Relaxed).is_ok();
-    struck.then(|| slot_of(record.word)).flatten()
+    if at >= TRANSITS || at as u64 >= arena.head().transits_used.load(Acquire) {
+        return false;
+    }
+    let this = |word: u64| word != 0 && (word ^ record.word) & !KEEPER == 0;
+    let change = |word| this(word).then(|| change(word));
+    arena.transit(at).fetch_update(SeqCst, SeqCst, change).is_ok()
 }
 
 /// Strikes out all records of a dead process, and gives the slots that they named.

@@ -67,17 +67,39 @@ impl Socket {
         parts: &[IoSlice<'_>],
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), Error> {
+        self.send_with(parts, descriptors, SendFlags::NOSIGNAL)
+    }
+
+    /// As [`Socket::send_parts`]; `false` when there is no room now.
+    ///
+    /// # Errors
+    /// As for [`Socket::send`].
+    pub(crate) fn try_send_parts(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<bool, Error> {
+        match self.send_with(parts, descriptors, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+            Err(error) if error.kind() == ErrorKind::Empty => Ok(false),
+            other => other.map(|()| true),
+        }
+    }
+
+    fn send_with(
+        &self,
+        parts: &[IoSlice<'_>],
+        descriptors: &[BorrowedFd<'_>],
+        flags: SendFlags,
+    ) -> Result<(), Error> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
         if !descriptors.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(descriptors))
         {
             return Err(Error::new(ErrorKind::Io, "too many descriptors in one message"));
         }
-        rustix::io::retry_on_intr(|| {
-            rustix::net::sendmsg(&self.0, parts, &mut ancillary, SendFlags::NOSIGNAL)
-        })
-        .map(drop)
-        .map_err(|error| lost("sendmsg", error))
+        rustix::io::retry_on_intr(|| rustix::net::sendmsg(&self.0, parts, &mut ancillary, flags))
+            .map(drop)
+            .map_err(|error| lost("sendmsg", error))
     }
 
     /// Waits for one message of at most `room.len()` bytes.

@@ -76,10 +76,19 @@ impl Watch {
 ///
 /// A process's descriptor is ready once the process has ended.
 pub(crate) fn readable(descriptor: &impl AsFd, end: Option<Instant>) -> bool {
+    ready(descriptor, PollFlags::IN, end)
+}
+
+/// Waits until there is room to write into, or the other side is gone.
+pub(crate) fn writable(descriptor: &impl AsFd) {
+    ready(descriptor, PollFlags::OUT, None);
+}
+
+fn ready(descriptor: &impl AsFd, interest: PollFlags, end: Option<Instant>) -> bool {
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
         let limit = left.and_then(|left| left.try_into().ok());
-        let mut set = [PollFd::new(descriptor, PollFlags::IN)];
+        let mut set = [PollFd::new(descriptor, interest)];
         match poll(&mut set, limit.as_ref()) {
             Ok(0) if left.is_some_and(|left| !left.is_zero()) => {}
             Ok(ready) => return ready > 0,

@@ -1,0 +1,165 @@
+//! What values on their way keep alive is let go of when their sender or their receiver does not come to the end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+use pool_runtime::prelude::*;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// Longer than a death takes to be seen on a busy machine.
+const LONG: Duration = Duration::from_secs(30);
+
+/// What this process does when it encodes or decodes a [`Trap`].
+static TRAP: OnceLock<(Event, bool)> = OnceLock::new();
+
+/// Says that it was reached, and then goes no further if it was told so.
+#[derive(Clone, Debug)]
+struct Trap;
+
+fn reached() {
+    if let Some((event, stay)) = TRAP.get() {
+        event.set().expect("sets");
+        while *stay {
+            std::thread::park();
+        }
+    }
+}
+
+impl Serialize for Trap {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        reached();
+        serializer.serialize_unit()
+    }
+}
+
+impl<'de> Deserialize<'de> for Trap {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        reached();
+        <()>::deserialize(deserializer).map(|()| Self)
+    }
+}
+
+/// Both ways the handle is on its way when the trap is reached: it is encoded before the one, and decoded after the other.
+type Encoded = (Array<u8>, Trap, Vec<u8>);
+type Decoded = (Trap, Array<u8>);
+
+fn array() -> (Array<u8>, String) {
+    let array = Array::zeroed(100).expect("an array");
+    let bytes = serde_json::to_string(&array).expect("bytes");
+    (array, bytes)
+}
+
+fn lives(bytes: &str) -> bool {
+    serde_json::from_str::<Array<u8>>(bytes).is_ok()
+}
+
+/// Kills it once it has reached its trap, which must be the end of what its item named too.
+fn killed(child: Process<()>, event: &Event, bytes: &str) {
+    assert!(event.wait_timeout(LONG).expect("waits"), "it never came to its item");
+    assert!(lives(bytes));
+    child.kill().expect("it is ours");
+    child.join().expect_err("it was killed");
+    drop(child);
+    // Whoever looks for dead processes at this moment, instead of us, may not be done.
+    let begun = Instant::now();
+    while lives(bytes) {
+        assert!(begun.elapsed() < LONG, "it was never let go of");
+        std::thread::yield_now();
+    }
+}
+
+#[pool_task]
+fn puts(queue: Queue<Encoded>, item: Array<u8>, event: Event, len: usize) {
+    assert!(TRAP.set((event, false)).is_ok());
+    let _ = queue.put((item, Trap, vec![0; len]));
+}
+
+#[test]
+fn a_putter_that_waits_for_room() {
+    // In the ring, and in an object beside it.
+    for len in [0, 20 << 20] {
+        let queue = Queue::bounded(1).expect("a queue");
+        queue.put((array().0, Trap, Vec::new())).expect("there is room");
+        let (event, (item, bytes)) = (Event::new().expect("an event"), array());
+        let task = task!(puts(queue.clone(), item, event.clone(), len));
+        killed(Process::spawn(task).expect("a process"), &event, &bytes);
+        // What was put before lives.
+        drop(queue.get().expect("it is there"));
+        assert!(queue.is_empty());
+    }
+}
+
+#[pool_task]
+fn gets(queue: Queue<Decoded>, event: Event) {
+    assert!(TRAP.set((event, true)).is_ok());
+    drop(queue.get());
+}
+
+#[test]
+fn a_getter_that_decodes() {
+    let (event, queue) = (Event::new().expect("an event"), Queue::unbounded().expect("a queue"));
+    let (item, bytes) = array();
+    queue.put((Trap, item)).expect("there is room");
+    killed(
+        Process::spawn(task!(gets(queue.clone(), event.clone()))).expect("a process"),
+        &event,
+        &bytes,
+    );
+    assert!(queue.is_empty());
+}
+
+#[pool_task]
+fn sends(pipe: Connection<Encoded>, item: Array<u8>, event: Event, len: usize) {
+    assert!(TRAP.set((event, true)).is_ok());
+    let _ = pipe.send((item, Trap, vec![0; len]));
+}
+
+#[test]
+fn a_sender_that_encodes() {
+    let (event, (item, bytes)) = (Event::new().expect("an event"), array());
+    let (_here, there) = pipe().expect("a pipe");
+    let task = task!(sends(there, item, event.clone(), 0));
+    killed(Process::spawn(task).expect("a process"), &event, &bytes);
+}
+
+#[test]
+fn a_large_value_in_a_pipe_is_let_go_of_when_it_was_received() {
+    let (here, there) = pipe::<Encoded>().expect("a pipe");
+    let (item, bytes) = array();
+    // Encoded more than once, and decoded once.
+    here.send((item, Trap, vec![1; 1 << 20])).expect("it is open");
+    drop(there.recv().expect("it is there"));
+    assert!(!lives(&bytes));
+}
+
+#[test]
+fn a_large_item_in_a_queue_is_let_go_of_when_it_was_taken() {
+    let queue = Queue::<Encoded>::bounded(1).expect("a queue");
+    let (item, bytes) = array();
+    queue.put((item, Trap, vec![1; 1 << 20])).expect("it is open");
+    drop(queue.get().expect("it is there"));
+    assert!(!lives(&bytes));
+}
+
+#[derive(Debug, Deserialize)]
+struct Panics;
+
+impl Serialize for Panics {
+    fn serialize<S: Serializer>(&self, _serializer: S) -> Result<S::Ok, S::Error> {
+        panic!("as it is meant to");
+    }
+}
+
+#[test]
+fn a_value_that_panics_when_it_is_encoded() {
+    let queue = Queue::<(Array<u8>, Panics)>::unbounded().expect("a queue");
+    let (here, _there) = pipe::<(Array<u8>, Panics)>().expect("a pipe");
+    for put in [true, false] {
+        let (item, bytes) = array();
+        let item = (item, Panics);
+        let panics = || if put { queue.put(item) } else { here.send(item) };
+        catch_unwind(AssertUnwindSafe(panics)).expect_err("it panics");
+        assert!(!lives(&bytes));
+    }
+}
