@@ -118,8 +118,7 @@ fn nothing_is_left_open() {
     let before = open_descriptors();
     round();
     round();
-    // Other tests of this program open and close some at the same time.
-    assert!(open_descriptors() <= before + 40, "{} then {}", before, open_descriptors());
+    assert_eq!(open_descriptors(), before);
 }
 
 #[test]
