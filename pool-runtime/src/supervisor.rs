@@ -13,6 +13,7 @@ use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::sys::fork;
 use crate::sys::watch::Watch;
 
 /// Something with children.
@@ -46,7 +47,7 @@ static CURRENT: RwLock<Option<&'static Supervisor>> = RwLock::new(None);
 /// # Errors
 /// Kind `Spawn` when its thread or its descriptors cannot be made.
 pub(crate) fn get() -> Result<&'static Supervisor, Error> {
-    let ours = |supervisor: &&Supervisor| supervisor.process == std::process::id();
+    let ours = |supervisor: &&Supervisor| supervisor.process == fork::generation();
     if let Some(supervisor) = CURRENT.read().unwrap_or_else(PoisonError::into_inner).filter(ours) {
         return Ok(supervisor);
     }
@@ -61,7 +62,7 @@ pub(crate) fn get() -> Result<&'static Supervisor, Error> {
 
 fn start() -> Result<&'static Supervisor, Error> {
     let supervisor = Supervisor {
-        process: std::process::id(),
+        process: fork::generation(),
         watch: Watch::new().map_err(|error| error.with_kind(ErrorKind::Spawn))?,
         wards: Mutex::default(),
         errands: Mutex::default(),

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::job::{ItemWriter, TO_THE_END, Tally};
 use crate::luggage::Kept;
 use crate::shm::pins::Pins;
+use crate::sys::fork;
 use crate::sys::memory::{self, Access, Map};
 
 /// What is asked for at first; less where the address space is limited.
@@ -56,7 +57,7 @@ impl Input {
             file,
             map,
             space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }),
-            creator: std::process::id(),
+            creator: fork::generation(),
         }))
     }
 
@@ -163,7 +164,7 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        if self.input.creator != std::process::id() {
+        if self.input.creator != fork::generation() {
             return;
         }
         let cold = self.input.space().give_back(self.at, self.len);

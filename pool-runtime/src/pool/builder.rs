@@ -19,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::job::Baggage;
 use crate::message::EncodedCall;
 use crate::supervisor::{self, Ward};
-use crate::sys::{memory, oom};
+use crate::sys::{fork, memory, oom};
 use crate::task::Call;
 
 /// Configures a [`Pool`].
@@ -222,7 +222,7 @@ impl Engine {
         desk.seats = (0..config.workers).map(Seat::new).collect();
         control.head.target.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
         let engine = Arc::new(Self {
-            creator: std::process::id(),
+            creator: fork::generation(),
             control,
             control_file,
             input: Input::new()?,

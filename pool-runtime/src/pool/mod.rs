@@ -51,6 +51,7 @@ use crate::job::Options;
 use crate::message::EncodedCall;
 use crate::registry::TaskDef;
 use crate::supervisor::{self, Ward};
+use crate::sys::fork;
 use crate::worker;
 use background::Background;
 use builder::Config;
@@ -151,7 +152,7 @@ impl Engine {
 
     /// Whether this process made the pool, and is no copy by a plain `fork` of the one that did.
     pub(crate) fn is_ours(&self) -> bool {
-        self.creator == std::process::id()
+        self.creator == fork::generation()
     }
 
     /// Sleeps until `want` more items have been posted or something else has happened, at most for `limit`. Then makes up for a
