@@ -1,10 +1,11 @@
 //! One end of a connection that carries messages of bytes.
 
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use super::frame::{self, Frame};
+use super::turn::Turn;
 use crate::error::{Error, ErrorKind};
 use crate::sys::stream::Stream;
 
@@ -34,8 +35,11 @@ use crate::sys::stream::Stream;
 #[derive(Debug)]
 pub struct ByteConnection {
     stream: Stream,
-    sending: Mutex<Sending>,
-    receiving: Mutex<Receiving>,
+    sending: Turn<Sending>,
+    /// What has come of a message.
+    receiving: Turn<Frame>,
+    /// What ended receiving for ever: after a message of a bad length nobody knows where the next one begins.
+    broken: OnceLock<Error>,
 }
 
 /// Whether what was sent last has gone out whole.
@@ -45,13 +49,6 @@ enum Sending {
     Broken,
 }
 
-#[derive(Debug, Default)]
-struct Receiving {
-    frame: Frame,
-    /// What ended this direction for ever: after a message of a bad length nobody knows where the next one begins.
-    broken: Option<Error>,
-}
-
 impl ByteConnection {
     pub(crate) fn new(stream: Stream) -> Self {
         Self::resume(stream, Frame::default())
@@ -59,8 +56,12 @@ impl ByteConnection {
 
     /// With what has come of a message already.
     pub(crate) fn resume(stream: Stream, frame: Frame) -> Self {
-        let receiving = Mutex::new(Receiving { frame, broken: None });
-        Self { stream, sending: Mutex::new(Sending::Whole), receiving }
+        Self {
+            stream,
+            sending: Turn::new(Sending::Whole),
+            receiving: Turn::new(frame),
+            broken: OnceLock::new(),
+        }
     }
 
     /// Sends one message, which may be empty. It returns when the system has taken all of it.
@@ -73,7 +74,7 @@ impl ByteConnection {
 
     /// As [`send_bytes`](Self::send_bytes), with an end: after it the connection is broken for sending.
     pub(crate) fn send_until(&self, message: &[u8], until: Option<Instant>) -> Result<(), Error> {
-        let mut sending = self.sending.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sending = self.sending.take(until).ok_or_else(takes_nothing)?;
         if *sending == Sending::Broken {
             return Err(Error::new(ErrorKind::Disconnected, "an earlier message went out in part"));
         }
@@ -95,7 +96,7 @@ impl ByteConnection {
             match self.stream.write(bytes)? {
                 Some(len) => bytes = &bytes[len..],
                 None if self.stream.wait_writable(until) => {}
-                None => return Err(Error::new(ErrorKind::TimedOut, "the other end takes nothing")),
+                None => return Err(takes_nothing()),
             }
         }
         Ok(())
@@ -146,31 +147,28 @@ impl ByteConnection {
     }
 
     pub(crate) fn receive(&self, max_len: usize, until: Option<Instant>) -> Result<Vec<u8>, Error> {
-        let mut receiving = self.receiving();
-        if let Some(error) = &receiving.broken {
+        let nothing = || Error::new(ErrorKind::TimedOut, "no message came");
+        let mut frame = self.receiving.take(until).ok_or_else(nothing)?;
+        if let Some(error) = self.broken.get() {
             return Err(error.clone());
         }
         loop {
-            match receiving.frame.advance(max_len, |room| self.stream.read(room)) {
+            match frame.advance(max_len, |room| self.stream.read(room)) {
                 Ok(Some(message)) => return Ok(message),
                 Ok(None) if self.stream.wait_readable(until) => {}
-                Ok(None) => return Err(Error::new(ErrorKind::TimedOut, "no message came")),
-                Err(error) => {
-                    receiving.broken = Some(error.clone());
-                    return Err(error);
-                }
+                Ok(None) => return Err(nothing()),
+                Err(error) => return Err(self.broken.get_or_init(|| error).clone()),
             }
         }
     }
 
     /// Waits until there is something to receive, or the other end is closed (which a receive then says), at most for
-    /// `timeout`; says whether. It takes nothing away.
+    /// `timeout`; says whether. It takes nothing away; another thread that is receiving may.
     ///
     /// # Errors
     /// What an earlier receive ended this direction with.
     pub fn poll(&self, timeout: Duration) -> Result<bool, Error> {
-        let receiving = self.receiving();
-        match &receiving.broken {
+        match self.broken.get() {
             Some(error) if error.kind() != ErrorKind::Disconnected => Err(error.clone()),
             Some(_) => Ok(true),
             None => Ok(self.stream.wait_readable(Instant::now().checked_add(timeout))),
@@ -180,10 +178,11 @@ impl ByteConnection {
     pub(crate) fn stream(&self) -> &Stream {
         &self.stream
     }
+}
 
-    fn receiving(&self) -> MutexGuard<'_, Receiving> {
-        self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+#[cold]
+fn takes_nothing() -> Error {
+    Error::new(ErrorKind::TimedOut, "the other end takes nothing")
 }
 
 impl AsFd for ByteConnection {

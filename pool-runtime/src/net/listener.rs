@@ -1,12 +1,12 @@
 //! Where others connect to.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::address::{Address, ToAddress};
 use super::connection::ByteConnection;
 use super::door::{Arrival, Door};
+use super::turn::Turn;
 use crate::error::{Error, ErrorKind};
 use crate::sys::stream::Listening;
 
@@ -31,7 +31,7 @@ pub(crate) const BACKLOG: i32 = 1024;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    door: Mutex<Door>,
+    door: Turn<Door>,
     address: Address,
     _file: Option<SocketFile>,
 }
@@ -57,7 +57,7 @@ impl Listener {
     fn open(address: impl ToAddress, key: Option<&[u8]>) -> Result<Self, Error> {
         let (socket, address) = bind_first(&address.to_addresses()?)?;
         let file = SocketFile::of(&address);
-        let door = Mutex::new(Door::new(vec![(socket, key.map(<[u8]>::to_vec))]));
+        let door = Turn::new(Door::new(vec![(socket, key.map(<[u8]>::to_vec))]));
         Ok(Self { door, address, _file: file })
     }
 
@@ -87,8 +87,8 @@ impl Listener {
     }
 
     fn accept_until(&self, until: Option<Instant>) -> Result<ByteConnection, Error> {
-        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
-        match door.next(until, None) {
+        // Another thread may stand at the door, for longer than this one has time.
+        match self.door.take(until).and_then(|mut door| door.next(until, None)) {
             Some(Arrival::Friend(connection, _)) => Ok(connection),
             Some(Arrival::WrongKey(error) | Arrival::NoRoom(error)) => Err(error),
             None => Err(Error::new(ErrorKind::TimedOut, "nobody connected")),

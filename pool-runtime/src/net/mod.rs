@@ -3,7 +3,8 @@
 //!
 //! `frame` knows where a message ends, `challenge` what proves that somebody knows the key, `handshake` in which order the
 //! two sides prove it. None of the three touches a socket. `door` lets in who has proved it, however many others stand
-//! there; `listener`, `client` and `connection` are what users hold. Nothing here knows what a message means.
+//! there; `listener`, `client` and `connection` are what users hold, and `turn` is how their threads wait for each other. Nothing
+//! here knows what a message means.
 //!
 //! The format, as CPython has it: <https://github.com/python/cpython/blob/main/Lib/multiprocessing/connection.py>
 
@@ -15,6 +16,7 @@ pub(crate) mod door;
 pub(crate) mod frame;
 pub(crate) mod handshake;
 pub(crate) mod listener;
+mod turn;
 
 pub use address::{Address, ToAddress};
 pub use client::Client;
