@@ -1,11 +1,12 @@
 //! Handles go wherever values go, mean nothing elsewhere, and leave nothing behind.
 
 use std::process::Command;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use pool_runtime::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kit {
@@ -263,4 +264,77 @@ fn memory_comes_back_when_its_last_holder_dies() {
         drop(Value::new(0));
         std::thread::yield_now();
     }
+}
+
+/// Is decoded only after the deaths that were seen before have been dealt with to the end.
+#[derive(Debug, Serialize)]
+struct Late(());
+
+impl<'de> Deserialize<'de> for Late {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        static OTHER: LazyLock<Pool> = LazyLock::new(|| Pool::new(1).expect("a pool"));
+        // Deaths are dealt with one after the other, in all pools.
+        let error = par_apply!(leave(); pool = &*OTHER).expect_err("it leaves");
+        assert_eq!(error.exit_code(), Some(0));
+        <()>::deserialize(deserializer).map(Self)
+    }
+}
+
+#[pool_task]
+fn leave() {
+    std::process::exit(0);
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Made {
+    late: Late,
+    values: Vec<Value<u64>>,
+    array: Array<u64>,
+}
+
+/// Fails at 1, so that what came before is posted, and dies at 4, when what came between is not.
+#[pool_task]
+fn make(n: u64, runs: Value<u64>) -> Made {
+    runs.set(runs.get().expect("a value") + 1).expect("sets");
+    assert_ne!(n, 1);
+    if n == 4 {
+        std::process::abort();
+    }
+    Made {
+        late: Late(()),
+        values: (0..20).map(|at| Value::new(n + at).expect("a value")).collect(),
+        array: Array::from_slice(&[n; 100]).expect("an array"),
+    }
+}
+
+#[test]
+fn results_with_handles_outlive_the_worker_that_made_them() {
+    let (pool, runs) = (Pool::new(1).expect("a pool"), Value::new(0_u64).expect("a value"));
+    let made = par_imap!(make(_, runs.clone()), 0..8; pool = &pool, chunk_size = 8);
+    for (n, made) in (0..8).zip(made.expect("a stream")) {
+        match made {
+            Ok(made) => {
+                assert_eq!(made.values[19].get().expect("a value"), n + 19);
+                assert_eq!(made.array.get(99).expect("a value"), n);
+            }
+            Err(error) if n == 1 => assert_eq!(error.kind(), ErrorKind::Panicked, "{error}"),
+            Err(error) => assert_eq!((n, error.kind()), (4, ErrorKind::WorkerDied), "{error}"),
+        }
+    }
+    assert_eq!(runs.get().expect("a value"), 8);
+}
+
+#[pool_task]
+fn some_values(count: u64) -> Vec<Value<u64>> {
+    (0..count).map(|at| Value::new(at).expect("a value")).collect()
+}
+
+/// A worker and its parent tell each other of each of them, and neither waits for the other to listen.
+#[test]
+fn many_handles_come_back_from_one_chunk() {
+    let pool = Pool::new(1).expect("a pool");
+    let counts = std::iter::repeat_n(1, 5000).chain([2500]);
+    let made = par_map!(some_values, counts; pool = &pool, chunk_size = 5001).expect("runs");
+    assert!(made.iter().flatten().all(|value| value.get().is_ok()));
+    assert_eq!(made.concat().len(), 7500);
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use crate::codec::{Codec, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::job::TO_THE_END;
+use crate::shm::pins;
 use crate::unwind;
 
 /// Where a batch puts its results.
@@ -263,7 +264,9 @@ fn put_framed<R, L: Codec<R>>(result: &R, out: &mut Out<'_>) -> Result<(), Stop>
     out.rewind(head);
     out.write(&((end - head - FRAME) as u64).to_le_bytes())?;
     out.reserve(end - head - FRAME)?;
-    out.align(FRAME)
+    out.align(FRAME)?;
+    // Before the item counts as finished: from then on the result outlives this process.
+    pins::hand_over().map_err(Stop::Failed)
 }
 
 impl fmt::Debug for Batch<'_> {

@@ -1,7 +1,7 @@
 //! The worker's side of what goes beside its work: it asks its parent for descriptors, sends those of its results ahead, and has
 //! the parent hold shared objects that its results name. `pool::errands` is the other side.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
@@ -9,39 +9,51 @@ use std::rc::Rc;
 use crate::error::{Error, ErrorKind};
 use crate::luggage::{Ask, SendAhead};
 use crate::message::{self, FromWorker, ToWorker};
-use crate::shm::pins::{self, Pins};
+use crate::shm::pins::{self, HandOver, Pins};
 use crate::sys::socket::Socket;
 
-/// A worker's way to its parent.
+/// A worker's ways to its parent.
 pub(crate) struct Errands {
-    socket: Rc<Socket>,
-    /// The job that is being run.
-    job: Rc<Cell<u64>>,
-    /// Answers of the kind `Held` that came while another was waited for.
-    held: Rc<Cell<usize>>,
+    way: Rc<Way>,
     ask: Rc<Ask>,
     ahead: Rc<SendAhead>,
-    /// What results name, until the parent holds it too; the oldest first.
-    pins: VecDeque<Pins>,
+    hand_over: Rc<HandOver>,
 }
+
+struct Way {
+    socket: Rc<Socket>,
+    /// The job that is being run.
+    job: Cell<u64>,
+    /// Answers of the kind `Held` that have come.
+    held: Cell<usize>,
+    /// What results name, until the parent holds it too; the oldest first.
+    pins: RefCell<VecDeque<Pins>>,
+}
+
+/// With more than this unanswered, answers are looked for: as many as are not read must find room in the socket, or the parent
+/// would wait for that.
+const UNANSWERED: usize = 16;
 
 impl Errands {
     pub(crate) fn new(socket: Rc<Socket>) -> Self {
-        let (job, held) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
-        let (next, to) = (Cell::new(u64::from(std::process::id()) << 32), Rc::clone(&socket));
-        let of = Rc::clone(&job);
+        let way = Way { socket, job: Cell::new(0), held: Cell::new(0), pins: RefCell::default() };
+        let way = Rc::new(way);
+        let (next, to) = (Cell::new(u64::from(std::process::id()) << 32), Rc::clone(&way));
         let ahead = move |descriptor: BorrowedFd<'_>| {
             let number = next.get();
             next.set(number + 1);
-            message::send(&to, &FromWorker::Sends { job: of.get(), number }, &[descriptor])?;
+            let message = FromWorker::Sends { job: to.job.get(), number };
+            message::send(&to.socket, &message, &[descriptor])?;
             Ok(number)
         };
-        let (to, of, seen) = (Rc::clone(&socket), Rc::clone(&job), Rc::clone(&held));
+        let to = Rc::clone(&way);
         let ask = move |number| {
-            message::send(&to, &FromWorker::Wants { job: of.get(), number }, &[])?;
-            answer(&to, &seen)
+            message::send(&to.socket, &FromWorker::Wants { job: to.job.get(), number }, &[])?;
+            answer(&to.socket, &to.held)
         };
-        Self { socket, job, held, ask: Rc::new(ask), ahead: Rc::new(ahead), pins: VecDeque::new() }
+        let to = Rc::clone(&way);
+        let hand_over = move |pins| to.hand_over(pins);
+        Self { way, ask: Rc::new(ask), ahead: Rc::new(ahead), hand_over: Rc::new(hand_over) }
     }
 
     /// The ways of descriptors while this process works.
@@ -50,42 +62,46 @@ impl Errands {
     }
 
     /// Runs a chunk of a job.
-    pub(crate) fn accompany(&mut self, job: u64, work: impl FnOnce()) {
-        self.job.set(job);
-        let ((), pins) = pins::collect(work);
-        if !pins.is_empty() {
-            self.hand_over(job, pins);
+    pub(crate) fn accompany(&self, job: u64, work: impl FnOnce()) {
+        self.way.job.set(job);
+        pins::ahead(Rc::clone(&self.hand_over), work);
+        if !self.way.pins.borrow().is_empty() {
+            self.way.forget_held();
         }
-        if !self.pins.is_empty() {
-            self.forget_held();
-        }
-    }
-
-    fn hand_over(&mut self, job: u64, pins: Pins) {
-        let slots = pins.slots().collect();
-        if message::send(&self.socket, &FromWorker::Holds { job, slots }, &[]).is_ok() {
-            self.pins.push_back(pins);
-        }
-    }
-
-    /// Lets go of what the parent holds by now.
-    fn forget_held(&mut self) {
-        while let Ok(Some((ToWorker::Held, _))) = message::try_receive(&self.socket) {
-            self.held.set(self.held.get() + 1);
-        }
-        let held = self.held.take().min(self.pins.len());
-        self.pins.drain(..held);
     }
 
     /// Waits until the parent holds everything: before this process leaves.
-    pub(crate) fn finish(&mut self) {
-        while self.pins.len() > self.held.get() {
-            match message::receive(&self.socket) {
-                Ok((ToWorker::Held, _)) => self.held.set(self.held.get() + 1),
+    pub(crate) fn finish(&self) {
+        while self.way.pins.borrow().len() > self.way.held.get() {
+            match message::receive(&self.way.socket) {
+                Ok((ToWorker::Held, _)) => self.way.held.set(self.way.held.get() + 1),
                 Ok(_) => {}
                 Err(_) => return,
             }
         }
+    }
+}
+
+impl Way {
+    /// Has the parent hold what a result names. When this process has ended, the parent reads this before the ledger is swept.
+    fn hand_over(&self, pins: Pins) -> Result<(), Error> {
+        if self.pins.borrow().len() > UNANSWERED {
+            self.forget_held();
+        }
+        let slots = pins.slots().collect();
+        message::send(&self.socket, &FromWorker::Holds { job: self.job.get(), slots }, &[])?;
+        self.pins.borrow_mut().push_back(pins);
+        Ok(())
+    }
+
+    /// Lets go of what the parent holds by now.
+    fn forget_held(&self) {
+        while let Ok(Some((ToWorker::Held, _))) = message::try_receive(&self.socket) {
+            self.held.set(self.held.get() + 1);
+        }
+        let held = self.held.take().min(self.pins.borrow().len());
+        let gone: Vec<_> = self.pins.borrow_mut().drain(..held).collect();
+        drop(gone);
     }
 }
 

@@ -116,7 +116,8 @@ pub(crate) enum FromWorker {
     /// It has encoded a descriptor into a result of this job. The descriptor comes with the message, which is sent before the
     /// result is posted.
     Sends { job: u64, number: u64 },
-    /// A result of this job names these shared objects, by slot and generation, which it holds until it is answered.
+    /// A result of this job names these shared objects, by slot and generation, which it holds until it is answered. Sent before the
+    /// result counts as finished.
     Holds { job: u64, slots: Vec<(u32, u32)> },
 }
 

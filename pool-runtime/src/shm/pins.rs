@@ -1,10 +1,12 @@
 //! Keeps alive what bytes mean, while the bytes are on their way.
 //!
 //! Within [`collect`], every handle that is encoded leaves a hold in the [`Pins`], which go with the bytes: to the job, the
-//! chunk that has them. Within [`in_transit`], which is for bytes on their way to another process by themselves, it leaves a
-//! record that the one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the object lives.
+//! chunk that has them. Within [`ahead`] another process is to hold the same, before it can see the bytes; that is for a worker's
+//! results. Within [`in_transit`], which is for bytes on their way to another process by themselves, it leaves a record that the
+//! one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the object lives.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 
 use super::hold::{self, Hold};
 use super::process::{self, Own};
@@ -91,13 +93,22 @@ impl Transit {
     }
 }
 
+/// Gives pins to another process that is to hold the same.
+pub(crate) type HandOver = dyn Fn(Pins) -> Result<(), Error>;
+/// So many are handed over at once: as go into a message without a file.
+const AT_ONCE: usize = 1000;
+
 enum Collector {
     Pins(Vec<Hold>),
+    /// The first so many have been handed over.
+    Ahead(Vec<Hold>, usize, Rc<HandOver>),
     Transit(Transit),
 }
 
 thread_local! {
     static COLLECTOR: RefCell<Option<Collector>> = const { RefCell::new(None) };
+    /// Something may have to be handed over.
+    static NEWS: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `encode`, and keeps alive what it encodes.
@@ -106,6 +117,49 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Pins) {
         (result, Some(Collector::Pins(holds))) => (result, Pins(holds)),
         (result, _) => (result, Pins::default()),
     }
+}
+
+/// Runs `work`, and keeps alive what it encodes until the end; whenever it calls [`hand_over`], what is new is handed over.
+pub(crate) fn ahead(hand_over: Rc<HandOver>, work: impl FnOnce()) {
+    within(Collector::Ahead(Vec::new(), 0, hand_over), work);
+    NEWS.set(false);
+}
+
+/// Hands over what has been encoded since the last time. To be called before others can see the bytes: from then on they mean
+/// something, whether this process lives or not.
+///
+/// # Errors
+/// Why the other process does not hold it.
+#[inline]
+pub(crate) fn hand_over() -> Result<(), Error> {
+    if NEWS.get() { hand_over_news() } else { Ok(()) }
+}
+
+#[cold]
+fn hand_over_news() -> Result<(), Error> {
+    // The collector is not borrowed meanwhile: it is not known here what handing over does.
+    while let Some((pins, way)) = news() {
+        let count = pins.0.len();
+        let handed = way(pins);
+        COLLECTOR.with_borrow_mut(|collector| match collector {
+            Some(Collector::Ahead(_, known, _)) if handed.is_ok() => *known += count,
+            // What names these next must try again.
+            Some(Collector::Ahead(holds, known, _)) => holds.truncate(*known),
+            _ => {}
+        });
+        handed?;
+    }
+    Ok(())
+}
+
+fn news() -> Option<(Pins, Rc<HandOver>)> {
+    COLLECTOR.with_borrow(|collector| {
+        // Another collector is within the one that has news, and leaves them to it.
+        let Some(Collector::Ahead(holds, known, way)) = collector else { return None };
+        let some = holds[*known..].chunks(AT_ONCE).next();
+        NEWS.set(some.is_some());
+        Some((Pins(some?.to_vec()), Rc::clone(way)))
+    })
 }
 
 /// Adds what was kept alive before to what the [`collect`] around this keeps.
@@ -151,10 +205,12 @@ pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
     COLLECTOR.with_borrow_mut(|collector| match collector {
         None => Ok(None),
         Some(Collector::Pins(holds)) => {
-            let known = holds.iter().rev().take(LOOK_BACK).any(|hold| hold.slot() == held.slot());
-            if !known {
-                holds.push(held.clone());
-            }
+            keep(holds, held);
+            Ok(None)
+        }
+        Some(Collector::Ahead(holds, ..)) => {
+            NEWS.set(true);
+            keep(holds, held);
             Ok(None)
         }
         Some(Collector::Transit(transit)) => {
@@ -163,4 +219,10 @@ pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
             Ok(Some(record))
         }
     })
+}
+
+fn keep(holds: &mut Vec<Hold>, held: &Hold) {
+    if !holds.iter().rev().take(LOOK_BACK).any(|hold| hold.slot() == held.slot()) {
+        holds.push(held.clone());
+    }
 }
