@@ -20,8 +20,10 @@ struct Trap;
 fn reached() {
     if let Some((event, stay)) = TRAP.get() {
         event.set().expect("sets");
-        while *stay {
-            std::thread::park();
+        if *stay {
+            loop {
+                std::thread::park();
+            }
         }
     }
 }
