@@ -94,19 +94,21 @@ impl Desk {
 
     /// Puts up again what was taken by a worker that died before it could say so.
     pub(crate) fn find_lost(&mut self, control: &Control) {
-        let suspects = std::mem::take(&mut self.suspects);
+        let mut suspects = std::mem::take(&mut self.suspects);
+        suspects.sort_by_key(|suspect| (suspect.run.pack(), suspect.items));
+        let same = |a: &Suspect, b: &Suspect| (a.run, a.items.0) == (b.run, b.items.0);
         let seen: Vec<_> =
-            suspects.into_iter().map(|suspect| (suspect, self.holder(control, suspect))).collect();
+            suspects.chunk_by(same).map(|same| (same, self.holder(control, same[0]))).collect();
         if seen.is_empty() {
             return;
         }
         // First who holds what, then what has come back: whoever was seen past a chunk had posted it before.
         self.drain(control, None);
-        for (suspect, holder) in seen {
+        for (same, holder) in seen {
             match holder {
                 Holder::Another => {}
-                Holder::Undecided => self.suspects.push(suspect),
-                Holder::Nobody => self.take_back(control, suspect),
+                Holder::Undecided => self.suspects.extend_from_slice(same),
+                Holder::Nobody => self.take_back(control, same),
             }
         }
     }
@@ -117,15 +119,20 @@ impl Desk {
         remains::holder(&control.runs[run.number as usize], run, first, stances)
     }
 
-    /// The chunk was the dead worker's, unless its first item has come back: a chunk that begins there is taken only once.
-    pub(super) fn take_back(&mut self, control: &Control, suspect: Suspect) {
-        let Some(run) = self.run(suspect.run) else { return };
-        let (first, end) = suspect.items;
+    /// The chunk was one of these dead workers', unless its first item has come back: a chunk that begins there is taken only
+    /// once. They are sorted by their ends. Whose it was is not known, but it went at least as far as the shortest; what a
+    /// longer one has beyond that was its own or is a later chunk of somebody's, so that is looked for by itself.
+    pub(super) fn take_back(&mut self, control: &Control, same: &[Suspect]) {
+        let Suspect { run: tag, items: (first, end) } = same[0];
+        let Some(run) = self.run(tag) else { return };
         if run.unknown(first, first.saturating_add(1)).is_empty() {
             return;
         }
         for (from, to) in run.unknown(first, end) {
-            self.again(control, suspect.run, from, to);
+            self.again(control, tag, from, to);
+        }
+        for longer in same.iter().filter(|longer| longer.items.1 > end) {
+            self.suspect(tag, (end, longer.items.1));
         }
     }
 }

@@ -137,3 +137,35 @@ pub fn outbox(bytes: &[u8]) {
         assert!(read <= crate::board::layout::POSTS, "more posts than there are places");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering::Release;
+
+    use super::*;
+
+    /// Several died when they were about to take a chunk that begins at 0, one of them after it had taken it. Others took those
+    /// from 5 on, and have posted one.
+    #[test]
+    fn what_any_of_several_dead_may_have_taken_is_put_up_once() {
+        let control = memory::create("forged", ControlMap::LEN).expect("memory");
+        let control = ControlMap::new(control.as_fd()).expect("a mapping");
+        let input = Input::new().expect("a segment");
+        let writer = RunWriter::new(&input, 8 * ITEMS as usize, ITEMS as usize, false);
+        let mut desk = Desk::new();
+        let slot = desk.add_job(job(1, &STRIDED));
+        let tag = desk.open_run(&control, slot, 0, &writer.expect("room")).expect("a free run");
+        desk.publish(&control, tag, ITEMS, true, 8 * u64::from(ITEMS));
+        control.runs[tag.number as usize].next.store(Tag::new(tag.generation, 6).pack(), Release);
+        assert!(desk.take_results(tag, 5, 6, &Payload::from(&[0_u8; 8][..]), None));
+        for end in [3, 5, 2, 6] {
+            desk.suspect(tag, (0, end));
+        }
+        while desk.has_suspects() {
+            desk.find_lost(&control);
+        }
+        let run = desk.run(tag).expect("the rest is to come");
+        assert_eq!(run.unknown(0, ITEMS), [(6, ITEMS)]);
+        assert_eq!(desk.jobs().map(|job| job.fed - job.accounted).sum::<u64>(), 39);
+    }
+}

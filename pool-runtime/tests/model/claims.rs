@@ -123,7 +123,10 @@ impl Parent {
     /// As `Desk::find_lost` does.
     fn find_lost(&mut self) {
         let world = Arc::clone(&self.world);
-        for (run, first, end) in std::mem::take(&mut self.suspects) {
+        let mut suspects = std::mem::take(&mut self.suspects);
+        suspects.sort_by_key(|&(run, first, end)| (run.pack(), first, end));
+        for same in suspects.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+            let (run, first, end) = same[0];
             let stances = (0..WORKERS)
                 .filter(|&worker| self.alive[worker])
                 .filter_map(|worker| world.control.workers[worker].stance(run, first));
@@ -132,12 +135,14 @@ impl Parent {
             self.drain();
             match holder {
                 Holder::Another => {}
-                Holder::Undecided => self.suspects.push((run, first, end)),
+                Holder::Undecided => self.suspects.extend_from_slice(same),
                 Holder::Nobody if self.outcomes[first as usize].is_some() => {}
                 Holder::Nobody if self.moved.contains(&(run.number, first)) => {}
                 Holder::Nobody => {
-                    self.moved.push((run.number, first));
+                    self.moved.extend((first..end).map(|item| (run.number, item)));
                     self.put_up(first, end);
+                    let longer = same.iter().filter(|same| same.2 > end);
+                    self.suspects.extend(longer.map(|&(_, _, longer)| (run, end, longer)));
                 }
             }
         }
