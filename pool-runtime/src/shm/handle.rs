@@ -13,10 +13,10 @@ use std::sync::atomic::Ordering::Acquire;
 use serde::{Deserialize, Serialize};
 
 use super::hold::{About, Hold};
-use super::layout::{SLOTS, Slot};
+use super::layout::Slot;
 use super::pins;
 use super::process;
-use super::slot::{self, pack, unpack};
+use super::slot::pack;
 use super::transit::{self, Record};
 use crate::error::{self, Error, ErrorKind};
 
@@ -187,7 +187,7 @@ impl Handle {
     }
 
     fn open_object(ticket: &Ticket, mark: Mark) -> Result<Self, Error> {
-        let hold = open_hold(ticket.object)?;
+        let hold = Hold::open_named(ticket.object)?;
         let head = hold.head();
         let (kind, size) = (head.kind.load(Acquire), head.size.load(Acquire));
         let guarded_by = head.guarded_by.load(Acquire);
@@ -197,7 +197,7 @@ impl Handle {
             let text = format!("the handle means another shared object than this {}", mark.name());
             return Err(Error::new(ErrorKind::Decode, text));
         }
-        let guard = if guarded_by == 0 { None } else { Some(open_hold(guarded_by)?) };
+        let guard = if guarded_by == 0 { None } else { Some(Hold::open_named(guarded_by)?) };
         Ok(Self { hold, guard })
     }
 
@@ -294,21 +294,6 @@ impl Handle {
 
 fn block(hold: &Hold) -> NonNull<u8> {
     hold.own().arena.block(hold.slot() as usize).0
-}
-
-fn open_hold(word: u64) -> Result<Hold, Error> {
-    let (slot, generation) = unpack(word).ok_or_else(no_handle)?;
-    debug_assert!((slot as usize) < SLOTS);
-    // Below what was ever used there is memory; above there is nothing to find.
-    if slot::is_fresh(process::own()?.arena, slot as usize) {
-        Err(slot::gone())
-    } else {
-        Hold::open(slot, generation)
-    }
-}
-
-fn no_handle() -> Error {
-    Error::new(ErrorKind::Decode, "these bytes are no handle")
 }
 
 /// Opens for serde.
