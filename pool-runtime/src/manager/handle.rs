@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::link::Link;
 use super::wire::{self, Locator};
 use super::{blob, scope};
-use crate::error::Error;
+use crate::error::{self, Error};
 use crate::shm::pins::Pins;
 
 /// A handle of an object in a server. Clones share one count; the last gives it back.
@@ -133,7 +133,7 @@ impl Serialize for Handle {
         let link = &self.0.link;
         if !scope::encoded(link.server(), self.0.id) {
             // Somebody will decode it, somewhere; until then the server keeps the object for a while.
-            link.lend(self.0.id).map_err(serde::ser::Error::custom)?;
+            link.lend(self.0.id).map_err(error::refuse_encoding)?;
         }
         (link.locator(), self.0.id).serialize(serializer)
     }
@@ -142,9 +142,9 @@ impl Serialize for Handle {
 impl<'de> Deserialize<'de> for Handle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (locator, id) = <(Locator, u64)>::deserialize(deserializer)?;
-        let link = Link::to(&locator).map_err(serde::de::Error::custom)?;
+        let link = Link::to(&locator).map_err(error::refuse)?;
         if !scope::decoded(locator.server, id) {
-            link.acquire(id).map_err(serde::de::Error::custom)?;
+            link.acquire(id).map_err(error::refuse)?;
         }
         Ok(Self::counted(link, id))
     }
