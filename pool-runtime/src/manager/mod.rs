@@ -66,6 +66,10 @@ pub use value::{Value, ValueGuard};
 /// threads, given to tasks, and stored in other objects of the server. An object lives as long as a proxy of it does,
 /// anywhere. Calls of different threads and processes run side by side.
 ///
+/// Handles of shared memory, such as [`Value`](crate::Value) and [`Lock`](crate::Lock), can be stored too, and what they mean
+/// lives as long as they are stored. They open in the processes that share that memory: elsewhere, as on another machine, they
+/// are errors of kind `NotFound`.
+///
 /// The process that started the server ends it by dropping the `Manager`; the server also ends when that process dies.
 ///
 /// A proxy that travels as bytes carries the key of its server: who can read it may use the server.

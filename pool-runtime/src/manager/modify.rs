@@ -22,6 +22,7 @@ use crate::codec::{ALIGN, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::pool;
 use crate::registry::{self, TaskId};
+use crate::shm::pins;
 use crate::task::PartialCall;
 
 pub(crate) const MODIFY: u32 = 20;
@@ -208,7 +209,10 @@ where
             let (old, version): (Option<V>, u64) =
                 self.handle().call(LOOK, |request| request.value(key))?;
             let call = task.fill(&old)?;
-            let new = call.decode(&pool::run_call(call.task()?, call.bytes()?)?)?;
+            let (task, arguments) = (call.task()?, call.bytes()?);
+            // What the result names lives until it is decoded.
+            let (result, _pins) = pins::collect(|| pool::run_call(task, arguments));
+            let new = call.decode(&result?)?;
             let arguments = |request: &mut Request<'_>| {
                 request.value(key)?;
                 request.u64(version);
