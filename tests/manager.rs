@@ -422,6 +422,47 @@ fn a_server_that_is_gone_is_disconnected() {
 }
 
 #[pool_task]
+fn look_in(d: Dict<u8, u8>) -> bool {
+    d.is_empty().is_ok()
+}
+
+#[test]
+fn a_proxy_of_a_server_that_is_gone_does_not_travel() {
+    let m = Manager::start().expect("a server");
+    let d = m.dict::<u8, u8>().expect("a dict");
+    let (here, there) = pipe().expect("a pipe");
+    here.send(d.clone()).expect("sent");
+    here.send(d.clone()).expect("sent");
+    drop(there.recv().expect("the server is there"));
+    drop(m);
+    assert_eq!(there.recv().expect_err("it came too late").kind(), ErrorKind::Disconnected);
+    assert_eq!(here.send(d.clone()).expect_err("gone").kind(), ErrorKind::Disconnected);
+    assert_eq!(par_apply!(look_in(d.clone())).expect_err("gone").kind(), ErrorKind::Disconnected);
+    let process = Process::spawn(task!(look_in(d.clone())));
+    assert_eq!(process.expect_err("gone").kind(), ErrorKind::Disconnected);
+    let other = Manager::start().expect("a server");
+    let l = other.list().expect("a list");
+    assert_eq!(l.push(d).expect_err("gone").kind(), ErrorKind::Disconnected);
+    l.push(other.dict().expect("a dict")).expect("the connection goes on");
+}
+
+// As the permits of shared memory do, those of a manager go where they are wanted.
+#[test]
+fn a_permit_outlives_the_proxy_it_came_from_and_goes_to_other_threads() {
+    let m = Manager::start().expect("a server");
+    let semaphore = m.semaphore(2).expect("a semaphore");
+    let permit = semaphore.clone().acquire().expect("a permit");
+    semaphore.acquire().expect("a permit").forget();
+    assert!(semaphore.try_acquire().expect("asked").is_none());
+    thread::spawn(move || drop(permit)).join().expect("no panic");
+    let last = semaphore.try_acquire().expect("asked").expect("it was given back");
+    drop(semaphore);
+    assert_eq!(m.objects().expect("count"), 1);
+    last.forget();
+    assert_eq!(m.objects().expect("count"), 0);
+}
+
+#[pool_task]
 fn hold_until_killed(
     d: Dict<u8, List<u8>>,
     lock: manager::Lock,

@@ -283,7 +283,14 @@ pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
     text
 }
 
-/// What the last [`refuse`] on this thread refused, told once: for the codec, when decoding has failed.
+/// As [`refuse`], of what cannot be encoded.
+pub(crate) fn refuse_encoding<E: serde::ser::Error>(error: Error) -> E {
+    let text = E::custom(&error);
+    REFUSAL.set(Some(error));
+    text
+}
+
+/// What was refused last on this thread, told once: for the codec, when encoding or decoding has failed.
 pub(crate) fn take_refusal() -> Option<Error> {
     REFUSAL.take()
 }

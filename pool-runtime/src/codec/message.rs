@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind};
 pub(crate) fn encode(message: &impl Serialize, bytes: &mut Vec<u8>) -> Result<(), Error> {
     bincode::serde::encode_into_std_write(message, bytes, bincode::config::legacy())
         .map(drop)
-        .map_err(|error| Error::new(ErrorKind::Encode, error.to_string()))
+        .map_err(|error| values::refused(&error))
 }
 
 /// Decodes a message that is as long as `bytes`. A worker that was taken over may have written them, so no length is believed.

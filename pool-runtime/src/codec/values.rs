@@ -89,8 +89,9 @@ impl Writer for Count {
     }
 }
 
+/// What the encoder says, as an error: of kind `Encode`, or the one that a handle in the value gave.
 #[cold]
-fn refused(error: &EncodeError) -> Error {
+pub(crate) fn refused(error: &EncodeError) -> Error {
     let detail = match error {
         EncodeError::Serde(_) => {
             "it has a part of unknown length, as with `serde(flatten)`; `Json<T>` carries it"
@@ -100,5 +101,8 @@ fn refused(error: &EncodeError) -> Error {
         EncodeError::Other(text) => (*text).to_owned(),
         other => other.to_string(),
     };
-    Error::new(ErrorKind::Encode, detail)
+    // A handle that cannot be passed on says why in an error of its own. One that is left over from another value, which was
+    // not encoded here, is told by its text.
+    let refusal = take_refusal().filter(|refusal| detail.contains(&refusal.to_string()));
+    refusal.unwrap_or_else(|| Error::new(ErrorKind::Encode, detail))
 }

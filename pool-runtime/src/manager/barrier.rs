@@ -5,7 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::session::Call;
-use super::table::{Answer, Class, no_method};
+use super::stored::Answer;
+use super::table::{Class, no_method};
 use super::wire::{self, Args};
 use crate::error::{Error, ErrorKind};
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use super::lock::{LockGuard, Mutual, Taken};
 use super::session::{Call, Session};
-use super::table::{Answer, Class, Object, no_method};
+use super::stored::Answer;
+use super::table::{Class, Object, no_method};
 use super::thread;
 use super::wire::{self, Args};
 use crate::error::{Error, ErrorKind};

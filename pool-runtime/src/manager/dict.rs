@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use super::handle::Request;
 use super::modify::Turns;
 use super::session::Call;
-use super::table::{Answer, Class, Stored};
+use super::stored::{Answer, Stored};
+use super::table::Class;
 use super::wire::Args;
 use crate::error::Error;
 

@@ -7,9 +7,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::link::Link;
-use super::scope;
 use super::wire::{self, Locator};
-use crate::error::Error;
+use super::{blob, scope};
+use crate::error::{self, Error};
+use crate::shm::pins::Pins;
 
 /// A handle of an object in a server. Clones share one count; the last gives it back.
 #[derive(Clone)]
@@ -25,11 +26,13 @@ struct Held {
 pub(crate) struct Request<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
     server: u128,
+    /// What the arguments name in shared memory: kept until the server has answered, and so has what it wants to keep.
+    pub(crate) pins: Pins,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(bytes: &'a mut Vec<u8>, server: u128) -> Self {
-        Self { bytes, server }
+        Self { bytes, server, pins: Pins::default() }
     }
 
     pub(crate) fn u64(&mut self, number: u64) {
@@ -45,9 +48,23 @@ impl<'a> Request<'a> {
     /// # Errors
     /// Kind `Encode`.
     pub(crate) fn value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Error> {
-        let (bytes, refs) = scope::encoding(self.server, || wire::encode(value));
-        wire::put_blob(self.bytes, &bytes?, &refs);
+        let (bytes, names) = scope::encoding(self.server, || wire::encode(value));
+        blob::put(self.bytes, &bytes?, &names);
+        self.pins.merge(names.pins);
         Ok(())
+    }
+
+    /// What `encode` appends, which the server does not keep.
+    ///
+    /// # Errors
+    /// What it fails with.
+    pub(crate) fn passing(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (done, names) = scope::encoding(self.server, || encode(self.bytes));
+        self.pins.merge(names.pins);
+        done
     }
 }
 
@@ -116,7 +133,7 @@ impl Serialize for Handle {
         let link = &self.0.link;
         if !scope::encoded(link.server(), self.0.id) {
             // Somebody will decode it, somewhere; until then the server keeps the object for a while.
-            link.lend(self.0.id).map_err(serde::ser::Error::custom)?;
+            link.lend(self.0.id).map_err(error::refuse_encoding)?;
         }
         (link.locator(), self.0.id).serialize(serializer)
     }
@@ -125,9 +142,9 @@ impl Serialize for Handle {
 impl<'de> Deserialize<'de> for Handle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (locator, id) = <(Locator, u64)>::deserialize(deserializer)?;
-        let link = Link::to(&locator).map_err(serde::de::Error::custom)?;
+        let link = Link::to(&locator).map_err(error::refuse)?;
         if !scope::decoded(locator.server, id) {
-            link.acquire(id).map_err(serde::de::Error::custom)?;
+            link.acquire(id).map_err(error::refuse)?;
         }
         Ok(Self::counted(link, id))
     }

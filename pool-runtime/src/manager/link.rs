@@ -10,7 +10,7 @@ use super::channel::Channel;
 use super::handle::Request;
 use super::scope;
 use super::server::desk;
-use super::wire::{self, DESK, LONGEST_OPENING, Locator, Opening, Welcome};
+use super::wire::{self, DESK, LONGEST_OPENING, Locator, Opening, Reply, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::net::client::{self, authenticate};
 use crate::net::{Address, ByteConnection};
@@ -141,14 +141,22 @@ impl Link {
     ) -> Result<R, Error> {
         let mut line = self.line()?;
         wire::put_head(&mut line.request, object, method);
+        let mut request = Request::new(&mut line.request, self.server());
         // What is encoded may call the same server; it then takes another line.
-        if let Err(error) = arguments(&mut Request::new(&mut line.request, self.server())) {
+        let encoded = arguments(&mut request);
+        let pins = request.pins;
+        if let Err(error) = encoded {
             self.put_back(line);
             return Err(error);
         }
         self.exchange(&mut line)?;
-        let result = self.take(&line.reply, result);
-        self.put_back(line);
+        // The server has answered, so it holds by now what it keeps.
+        drop(pins);
+        let (result, lent) = self.take(&line.reply, result);
+        // The result is decoded: the server need not keep any more what that named. Without the line it will not either.
+        if !lent || line.channel.send(&[]).is_ok() {
+            self.put_back(line);
+        }
         result
     }
 
@@ -167,18 +175,22 @@ impl Link {
         })
     }
 
+    /// Takes a reply; says also whether the server waits to be told so.
     fn take<R>(
         self: &Arc<Self>,
         reply: &[u8],
         result: impl FnOnce(&[u8]) -> Result<R, Error>,
-    ) -> Result<R, Error> {
-        let (grants, bytes) = wire::take_reply(reply)?;
+    ) -> (Result<R, Error>, bool) {
+        let Reply { grants, result: bytes, lent } = match wire::take_reply(reply) {
+            Ok(reply) => reply,
+            Err(error) => return (Err(error), false),
+        };
         if grants.is_empty() {
-            return result(bytes);
+            return (result(bytes), lent);
         }
         let (result, left) = scope::decoding(self.server(), grants, || result(bytes));
         left.into_iter().for_each(|id| self.release(id));
-        result
+        (result, lent)
     }
 
     fn line(&self) -> Result<Line, Error> {

@@ -6,7 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::session::Call;
-use super::table::{Answer, Class, Stored, no_method};
+use super::stored::{Answer, Stored};
+use super::table::{Class, no_method};
 use super::wire::Args;
 use crate::error::{Error, ErrorKind};
 

@@ -12,10 +12,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::handle::{Handle, Request};
-use super::scope;
 use super::session::Call;
-use super::table::{Answer, Class};
+use super::stored::Answer;
+use super::table::Class;
 use super::wire::{self, Args};
+use super::{blob, scope};
 use crate::codec::{ALIGN, Codec, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::task::{Accepts, Param, Plain};
@@ -131,15 +132,12 @@ impl Class for Own {
         let mut input = In::new(room.bytes(bytes.len()));
         // A panic leaves the object as far as the method came, and available: its own business, as in any process.
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
-        let (done, refs) = scope::encoding(call.server.id(), || {
+        let (done, names) = scope::encoding(call.server.id(), || {
             (method.call)(&mut **value, &mut input, &mut answer.bytes)
         });
         drop(value);
         done?;
-        for id in refs {
-            answer.grants.push(call.server.object(id)?);
-        }
-        Ok(())
+        answer.names(names, call.server)
     }
 }
 
@@ -219,7 +217,7 @@ impl<'de, T: Managed> Deserialize<'de> for Proxy<T> {
 
 /// The arguments that make an object.
 pub(crate) fn creation<T: Managed>(value: &T, request: &mut Request<'_>) -> Result<(), Error> {
-    wire::put_blob(request.bytes, T::DEF.name.as_bytes(), &[]);
+    blob::put_plain(request.bytes, T::DEF.name.as_bytes());
     request.value(value)
 }
 
@@ -306,15 +304,14 @@ pub fn managed_call<R>(
     encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
-    let server = handle.0.link().server();
     let mut size = 0;
     for one in sizes {
         size += align_up(*one.as_ref().map_err(Clone::clone)?) + ALIGN;
     }
     let arguments = |request: &mut Request<'_>| {
-        wire::put_blob(request.bytes, method.as_bytes(), &[]);
+        blob::put_plain(request.bytes, method.as_bytes());
         // The caller holds the handles among them until the call is over.
-        scope::encoding(server, || write(request.bytes, size, encode)).0
+        request.passing(|bytes| write(bytes, size, encode))
     };
     handle.0.call_raw(0, arguments, |bytes| {
         let mut input = In::new(bytes);

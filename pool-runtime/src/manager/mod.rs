@@ -1,7 +1,8 @@
 //! A server process for shared objects, reachable from every process that knows it, on this machine or another.
 //!
 //! A client's call goes `proxy → handle → link → channel ═▶ server → table → class`, and its reply back. `wire` has the bytes
-//! of both, `scope` knows on whose behalf a handle is encoded, `session` what a client would leave behind if it died. Each
+//! of both and `blob` those of values, `scope` knows on whose behalf a handle is encoded, `stored` is a value that the server
+//! keeps with what it names, `session` what a client would leave behind if it died. Each
 //! class of objects has a file with both halves: what the server keeps, and the proxies. The server keeps values as bytes,
 //! and knows no types; so a client may be another program.
 //!
@@ -10,6 +11,7 @@
 
 mod array;
 mod barrier;
+mod blob;
 mod channel;
 mod classes;
 mod condition;
@@ -27,6 +29,7 @@ mod scope;
 mod semaphore;
 pub(crate) mod server;
 mod session;
+mod stored;
 mod table;
 mod thread;
 mod value;
@@ -62,6 +65,10 @@ pub use value::{Value, ValueGuard};
 /// The objects live in the server; what its methods give are proxies, which are handles: they can be cloned, sent to other
 /// threads, given to tasks, and stored in other objects of the server. An object lives as long as a proxy of it does,
 /// anywhere. Calls of different threads and processes run side by side.
+///
+/// Handles of shared memory, such as [`Value`](crate::Value) and [`Lock`](crate::Lock), can be stored too, and what they mean
+/// lives as long as they are stored. They open in the processes that share that memory: elsewhere, as on another machine, they
+/// are errors of kind `NotFound`.
 ///
 /// The process that started the server ends it by dropping the `Manager`; the server also ends when that process dies.
 ///

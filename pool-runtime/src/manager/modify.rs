@@ -11,16 +11,18 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::blob;
 use super::dict::{Dict, Map};
 use super::handle::Request;
 use super::scope;
 use super::session::Call;
-use super::table::{Answer, Stored};
+use super::stored::{Answer, Stored};
 use super::wire::Args;
 use crate::codec::{ALIGN, align_up};
 use crate::error::{Error, ErrorKind};
 use crate::pool;
 use crate::registry::{self, TaskId};
+use crate::shm::pins;
 use crate::task::PartialCall;
 
 pub(crate) const MODIFY: u32 = 20;
@@ -82,10 +84,11 @@ impl Map {
         loop {
             let (value, version) = self.look(key);
             let arguments = [before, &placed(value.as_ref()), after].concat();
-            drop(value);
-            let (result, refs) =
+            let (result, names) =
                 scope::encoding(call.server.id(), || pool::run_call(task, &arguments));
-            let new = Stored::made_here(result?, &refs, call.server)?;
+            // Until here it kept what the task was given.
+            drop(value);
+            let new = Stored::made_here(result?, names, call.server)?;
             if self.replace(key, version, new.clone()) {
                 answer.stored(&new);
                 return Ok(());
@@ -194,8 +197,9 @@ where
         self.handle().call(MODIFY, |request| {
             request.value(key)?;
             request.u64(id.0);
-            super::wire::put_blob(request.bytes, before, &[]);
-            super::wire::put_blob(request.bytes, after, &[]);
+            // The task keeps what they name until the call is over.
+            blob::put_plain(request.bytes, before);
+            blob::put_plain(request.bytes, after);
             Ok(())
         })
     }
@@ -205,7 +209,10 @@ where
             let (old, version): (Option<V>, u64) =
                 self.handle().call(LOOK, |request| request.value(key))?;
             let call = task.fill(&old)?;
-            let new = call.decode(&pool::run_call(call.task()?, call.bytes()?)?)?;
+            let (task, arguments) = (call.task()?, call.bytes()?);
+            // What the result names lives until it is decoded.
+            let (result, _pins) = pins::collect(|| pool::run_call(task, arguments));
+            let new = call.decode(&result?)?;
             let arguments = |request: &mut Request<'_>| {
                 request.value(key)?;
                 request.u64(version);

@@ -1,9 +1,22 @@
 //! What a thread is encoding or decoding right now, so that handles in a value know on whose behalf they travel.
 //!
-//! While a request is encoded, the handles in it are noted: the server keeps their objects alive as long as it keeps the
-//! value. While a reply is decoded, the handles in it find that the server has already counted them.
+//! While a value is encoded, the handles in it are noted, those of the server's objects and those of shared memory: the server
+//! keeps what they name alive as long as it keeps the value. While a reply is decoded, the handles in it find that the server
+//! has already counted them.
 
 use std::cell::RefCell;
+
+use crate::luggage;
+use crate::shm::pins::{self, Pins};
+
+/// What the bytes of a value name.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    /// Objects of the server.
+    pub(crate) refs: Vec<u64>,
+    /// Objects in shared memory, which live at least as long as this.
+    pub(crate) pins: Pins,
+}
 
 struct Scope {
     server: u128,
@@ -45,11 +58,12 @@ impl Drop for Entered {
     }
 }
 
-/// Runs `encode`, and gives the handles of `server` that it met.
-pub(crate) fn encoding<R>(server: u128, encode: impl FnOnce() -> R) -> (R, Vec<u64>) {
+/// Runs `encode`, and gives what the handles that it met name: those of `server`, and those of shared memory.
+pub(crate) fn encoding<R>(server: u128, encode: impl FnOnce() -> R) -> (R, Names) {
     let scope = Entered::new(&ENCODING, server, Vec::new());
-    let result = encode();
-    (result, scope.leave())
+    // Descriptors cannot lie in a server, even while this process encodes something that could take them along.
+    let (result, pins) = pins::collect(|| luggage::without(encode));
+    (result, Names { refs: scope.leave(), pins })
 }
 
 /// A handle is being encoded. `false`: nobody on whose behalf.

@@ -4,7 +4,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::session::Call;
-use super::table::{Answer, Class, no_method};
+use super::stored::Answer;
+use super::table::{Class, no_method};
 use super::wire::{self, Args};
 use crate::error::{Error, ErrorKind};
 
@@ -100,7 +101,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// Kind `Disconnected` when the server is gone; the same for the others.
-    pub fn acquire(&self) -> Result<Permit<'_>, Error> {
+    pub fn acquire(&self) -> Result<Permit, Error> {
         let permit = self.take(None)?;
         permit.ok_or_else(|| Error::new(ErrorKind::TimedOut, "the server did not wait"))
     }
@@ -109,7 +110,7 @@ impl Semaphore {
     ///
     /// # Errors
     /// See [`acquire`](Self::acquire).
-    pub fn try_acquire(&self) -> Result<Option<Permit<'_>>, Error> {
+    pub fn try_acquire(&self) -> Result<Option<Permit>, Error> {
         self.take(Some(Duration::ZERO))
     }
 
@@ -117,16 +118,16 @@ impl Semaphore {
     ///
     /// # Errors
     /// See [`acquire`](Self::acquire).
-    pub fn acquire_timeout(&self, limit: Duration) -> Result<Option<Permit<'_>>, Error> {
+    pub fn acquire_timeout(&self, limit: Duration) -> Result<Option<Permit>, Error> {
         self.take(Some(limit))
     }
 
-    fn take(&self, limit: Option<Duration>) -> Result<Option<Permit<'_>>, Error> {
+    fn take(&self, limit: Option<Duration>) -> Result<Option<Permit>, Error> {
         let acquired: bool = self.handle.call(ACQUIRE, |request| {
             wire::put_limit(request.bytes, limit);
             Ok(())
         })?;
-        Ok(acquired.then_some(Permit { semaphore: self }))
+        Ok(acquired.then(|| Permit { semaphore: Some(self.clone()) }))
     }
 
     /// Adds a permit.
@@ -138,24 +139,27 @@ impl Semaphore {
     }
 }
 
-/// A permit of a [`Semaphore`] of a manager, given back when it is dropped.
+/// A permit of a [`Semaphore`] of a manager, given back when it is dropped, by whatever thread. It keeps the semaphore alive.
 #[derive(Debug)]
 #[must_use = "the permit is given back at once if it is not kept"]
-pub struct Permit<'a> {
-    semaphore: &'a Semaphore,
+pub struct Permit {
+    /// Where it is given back to; nowhere once it is forgotten.
+    semaphore: Option<Semaphore>,
 }
 
-impl Permit<'_> {
+impl Permit {
     /// Keeps the permit out of the semaphore; somebody else, anywhere, is to release it.
-    pub fn forget(self) {
-        std::mem::forget(self);
+    pub fn forget(mut self) {
+        self.semaphore = None;
     }
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        // With a server that is gone the semaphore is gone too.
-        let _ = self.semaphore.release();
+        if let Some(semaphore) = &self.semaphore {
+            // With a server that is gone the semaphore is gone too.
+            let _ = semaphore.release();
+        }
     }
 }
 

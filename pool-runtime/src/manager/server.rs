@@ -10,7 +10,8 @@ use super::channel::Channel;
 use super::classes;
 use super::dict;
 use super::session::{Call, Session};
-use super::table::{Answer, Object, Table};
+use super::stored::Answer;
+use super::table::{Object, Table};
 use super::wire::{self, Args, DESK, LONGEST_OPENING, Opening, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::ManagerHello;
@@ -161,13 +162,17 @@ impl Server {
         let (mut request, mut reply, mut answer) = (Vec::new(), Vec::new(), Answer::default());
         loop {
             channel.receive(&mut request, &|| !session.is_over())?;
+            // Whatever has come, the client has decoded the answer before it, and holds what that named.
             answer.clear();
-            let done = self.handle(&request, session, &mut answer);
-            let ids: Vec<u64> = answer.grants.iter().map(|object| object.id).collect();
-            if done.is_ok() {
-                answer.grants.iter().for_each(|object| session.grant(object));
+            if request.is_empty() {
+                continue;
             }
-            wire::put_reply(&mut reply, done.map(|()| (&ids[..], &answer.bytes[..])));
+            let done = self.handle(&request, session, &mut answer);
+            if done.is_err() {
+                answer.clear();
+            }
+            answer.grants.iter().for_each(|object| session.grant(object));
+            wire::put_reply(&mut reply, done.map(|()| answer.reply()));
             answer.grants.clear();
             channel.send(&reply)?;
             shrink(&mut [&mut request, &mut reply, &mut answer.bytes]);

@@ -5,13 +5,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use serde::Serialize;
-
 use super::lock::Mutual;
-use super::server::Server;
 use super::session::Call;
-use super::wire::{Args, Blob};
-use crate::codec;
+use super::stored::Answer;
+use super::wire::Args;
 use crate::error::{Error, ErrorKind};
 use crate::unwind;
 
@@ -154,77 +151,6 @@ impl Table {
 
     fn forget(&self, id: u64) {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-    }
-}
-
-/// A value of a user as the server keeps it: bytes that it does not understand, and the objects that they name.
-#[derive(Clone)]
-pub(crate) struct Stored {
-    pub(crate) bytes: Box<[u8]>,
-    pins: Box<[Arc<Object>]>,
-}
-
-impl Stored {
-    /// # Errors
-    /// Kind `NotFound` when it names an object that the caller does not hold.
-    pub(crate) fn new(blob: Blob<'_>, call: &Call<'_>) -> Result<Self, Error> {
-        let pins = blob.refs().map(|id| call.session.find(id)).collect::<Result<_, _>>()?;
-        Ok(Self { bytes: blob.bytes.into(), pins })
-    }
-}
-
-impl Stored {
-    /// What the server has made itself, and the objects that it names.
-    ///
-    /// # Errors
-    /// Kind `NotFound` when one of them is gone.
-    pub(crate) fn made_here(bytes: Vec<u8>, refs: &[u64], server: &Server) -> Result<Self, Error> {
-        let pins = refs.iter().map(|&id| server.object(id)).collect::<Result<_, _>>()?;
-        Ok(Self { bytes: bytes.into(), pins })
-    }
-}
-
-/// A result in the making: its bytes, and the objects that the caller is to hold with it.
-#[derive(Default)]
-pub(crate) struct Answer {
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) grants: Vec<Arc<Object>>,
-}
-
-impl Answer {
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.grants.clear();
-    }
-
-    pub(crate) fn count(&mut self, count: usize) {
-        self.bytes.extend_from_slice(&(count as u64).to_le_bytes());
-    }
-
-    pub(crate) fn flag(&mut self, flag: bool) {
-        self.bytes.push(flag.into());
-    }
-
-    pub(crate) fn stored(&mut self, value: &Stored) {
-        self.bytes.extend_from_slice(&value.bytes);
-        self.grants.extend(value.pins.iter().cloned());
-    }
-
-    /// As serde encodes an `Option`.
-    pub(crate) fn option(&mut self, value: Option<&Stored>) {
-        self.flag(value.is_some());
-        value.into_iter().for_each(|value| self.stored(value));
-    }
-
-    /// # Errors
-    /// Kind `Encode`.
-    pub(crate) fn put<T: Serialize>(&mut self, value: &T) -> Result<(), Error> {
-        codec::message::encode(value, &mut self.bytes)
-    }
-
-    pub(crate) fn object(&mut self, object: Arc<Object>) {
-        self.bytes.extend_from_slice(&object.id.to_le_bytes());
-        self.grants.push(object);
     }
 }
 

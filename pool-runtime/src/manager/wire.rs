@@ -1,9 +1,11 @@
 //! What client and server say to each other: the first words of a connection, requests and replies. Both halves of each
 //! stand side by side. Nothing here knows a socket.
 //!
-//! A request is the object's number (8 bytes), the method's (4 bytes) and the arguments. A reply is one byte, `DONE` or
-//! `FAILED`; after `DONE` the objects that the caller now holds (a count of 4 bytes, 8 bytes each) and the result, after
-//! `FAILED` the error. Numbers are little endian. Values of users are blobs: the server keeps them as they are.
+//! A request is the object's number (8 bytes), the method's (4 bytes) and the arguments. A reply is one byte, `DONE`, `LENT` or
+//! `FAILED`; after `FAILED` the error, after the others the objects that the caller now holds (a count of 4 bytes, 8 bytes
+//! each) and the result. After `LENT` the result names shared memory that the server keeps until the next message on the same
+//! connection: the client sends an empty one, to which there is no reply, as soon as it has decoded the result. Numbers are
+//! little endian. Values of users are blobs (see `blob`): the server keeps them as they are.
 
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ pub(crate) const DESK: u64 = 0;
 
 const DONE: u8 = 0;
 const FAILED: u8 = 1;
+const LENT: u8 = 2;
 
 /// The first word of a client, after both have proved that they know the key.
 #[derive(Debug, Serialize, Deserialize)]
@@ -107,25 +110,14 @@ pub(crate) fn take_head(request: &[u8]) -> Result<(u64, u32, Args<'_>), Error> {
 #[derive(Debug)]
 pub(crate) struct Args<'a>(In<'a>);
 
-/// A value of a user: its bytes, and the objects that they name, which must live as long as they are kept.
+/// Numbers of eight bytes each.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Blob<'a> {
-    pub(crate) bytes: &'a [u8],
-    refs: &'a [u8],
-}
+pub(crate) struct Words<'a>(&'a [u8]);
 
-impl<'a> Blob<'a> {
-    pub(crate) fn refs(&self) -> impl Iterator<Item = u64> + use<'a> {
-        self.refs.chunks_exact(8).map(|raw| u64::from_le_bytes(raw.try_into().unwrap_or_default()))
+impl<'a> Words<'a> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.0.chunks_exact(8).map(|raw| u64::from_le_bytes(raw.try_into().unwrap_or_default()))
     }
-}
-
-/// Appends a blob, as [`Args::blob`] reads it.
-pub(crate) fn put_blob(request: &mut Vec<u8>, bytes: &[u8], refs: &[u64]) {
-    request.extend_from_slice(&(refs.len() as u32).to_le_bytes());
-    refs.iter().for_each(|id| request.extend_from_slice(&id.to_le_bytes()));
-    request.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
-    request.extend_from_slice(bytes);
 }
 
 impl<'a> Args<'a> {
@@ -148,11 +140,14 @@ impl<'a> Args<'a> {
         self.0.len()
     }
 
-    pub(crate) fn blob(&mut self) -> Result<Blob<'a>, Error> {
-        let n_refs = self.u32()? as usize;
-        let refs = self.0.take(n_refs.saturating_mul(8))?;
-        let len = self.0.len()?;
-        Ok(Blob { bytes: self.0.take(len)?, refs })
+    /// So many numbers of eight bytes.
+    pub(crate) fn words(&mut self, count: usize) -> Result<Words<'a>, Error> {
+        Ok(Words(self.0.take(count.saturating_mul(8))?))
+    }
+
+    /// So many bytes.
+    pub(crate) fn bytes(&mut self, len: usize) -> Result<&'a [u8], Error> {
+        self.0.take(len)
     }
 
     /// Everything that is left.
@@ -177,39 +172,46 @@ pub(crate) fn put_limit(request: &mut Vec<u8>, limit: Option<Duration>) {
     request.extend_from_slice(&nanos.to_le_bytes());
 }
 
+/// A reply that is no error.
+#[derive(Debug)]
+pub(crate) struct Reply<'a> {
+    /// The objects that the client now holds.
+    pub(crate) grants: Vec<u64>,
+    pub(crate) result: &'a [u8],
+    /// Whether the server keeps shared memory until the client says that it has decoded the result.
+    pub(crate) lent: bool,
+}
+
 /// Writes a reply.
-pub(crate) fn put_reply(reply: &mut Vec<u8>, result: Result<(&[u64], &[u8]), Error>) {
-    reply.clear();
-    match result {
-        Ok((grants, bytes)) => {
-            reply.push(DONE);
-            reply.extend_from_slice(&(grants.len() as u32).to_le_bytes());
-            grants.iter().for_each(|id| reply.extend_from_slice(&id.to_le_bytes()));
-            reply.extend_from_slice(bytes);
+pub(crate) fn put_reply(bytes: &mut Vec<u8>, reply: Result<Reply<'_>, Error>) {
+    bytes.clear();
+    match reply {
+        Ok(reply) => {
+            bytes.push(if reply.lent { LENT } else { DONE });
+            bytes.extend_from_slice(&(reply.grants.len() as u32).to_le_bytes());
+            reply.grants.iter().for_each(|id| bytes.extend_from_slice(&id.to_le_bytes()));
+            bytes.extend_from_slice(reply.result);
         }
         Err(error) => {
-            reply.push(FAILED);
+            bytes.push(FAILED);
             // An error is plain data, and encoding into memory does not fail.
-            let _ = codec::message::encode(&error, reply);
+            let _ = codec::message::encode(&error, bytes);
         }
     }
 }
 
-/// What [`put_reply`] wrote: the objects that are now held, and the result.
+/// What [`put_reply`] wrote.
 ///
 /// # Errors
 /// The error that was replied; kind `Decode` for what is no reply.
-pub(crate) fn take_reply(reply: &[u8]) -> Result<(Vec<u64>, &[u8]), Error> {
+pub(crate) fn take_reply(bytes: &[u8]) -> Result<Reply<'_>, Error> {
     let bad = || Error::new(ErrorKind::Decode, "a reply of an unknown form");
-    match reply.split_first() {
-        Some((&DONE, rest)) => {
+    match bytes.split_first() {
+        Some((&kind @ (DONE | LENT), rest)) => {
             let mut args = Args::new(rest);
-            let n_grants = args.u32()? as usize;
-            let raw = args.0.take(n_grants.saturating_mul(8))?;
-            let grants = raw
-                .chunks_exact(8)
-                .map(|raw| u64::from_le_bytes(raw.try_into().unwrap_or_default()));
-            Ok((grants.collect(), args.rest()?))
+            let count = args.u32()? as usize;
+            let grants = args.words(count)?.iter().collect();
+            Ok(Reply { grants, result: args.rest()?, lent: kind == LENT })
         }
         Some((&FAILED, rest)) => Err(decode::<Error>(rest).unwrap_or_else(|_| bad())),
         _ => Err(bad()),

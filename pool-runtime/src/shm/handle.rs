@@ -16,7 +16,7 @@ use super::hold::{About, Hold};
 use super::layout::Slot;
 use super::pins;
 use super::process;
-use super::slot::{pack, unpack};
+use super::slot::pack;
 use super::transit::{self, Record};
 use crate::error::{self, Error, ErrorKind};
 
@@ -187,7 +187,7 @@ impl Handle {
     }
 
     fn open_object(ticket: &Ticket, mark: Mark) -> Result<Self, Error> {
-        let hold = open_hold(ticket.object)?;
+        let hold = Hold::open_named(ticket.object)?;
         let head = hold.head();
         let (kind, size) = (head.kind.load(Acquire), head.size.load(Acquire));
         let guarded_by = head.guarded_by.load(Acquire);
@@ -197,7 +197,7 @@ impl Handle {
             let text = format!("the handle means another shared object than this {}", mark.name());
             return Err(Error::new(ErrorKind::Decode, text));
         }
-        let guard = if guarded_by == 0 { None } else { Some(open_hold(guarded_by)?) };
+        let guard = if guarded_by == 0 { None } else { Some(Hold::open_named(guarded_by)?) };
         Ok(Self { hold, guard })
     }
 
@@ -294,15 +294,6 @@ impl Handle {
 
 fn block(hold: &Hold) -> NonNull<u8> {
     hold.own().arena.block(hold.slot() as usize).0
-}
-
-fn open_hold(word: u64) -> Result<Hold, Error> {
-    let (slot, generation) = unpack(word).ok_or_else(no_handle)?;
-    Hold::open(slot, generation)
-}
-
-fn no_handle() -> Error {
-    Error::new(ErrorKind::Decode, "these bytes are no handle")
 }
 
 /// Opens for serde.

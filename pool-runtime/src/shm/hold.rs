@@ -133,6 +133,20 @@ impl Hold {
         Ok(hold)
     }
 
+    /// Holds what a word that anybody may have written names, if it is one that [`slot::pack`] makes.
+    ///
+    /// # Errors
+    /// As for [`open`](Self::open), and kind `Decode` for a word that names no place.
+    pub(crate) fn open_named(word: u64) -> Result<Self, Error> {
+        let (slot, generation) = slot::unpack(word)
+            .ok_or_else(|| Error::new(ErrorKind::Decode, "these bytes are no handle"))?;
+        // Below what was ever used there is memory; above there is nothing to find.
+        if slot::is_fresh(process::own()?.arena, slot as usize) {
+            return Err(slot::gone());
+        }
+        Self::open(slot, generation)
+    }
+
     pub(crate) fn own(&self) -> &'static Own {
         self.own
     }

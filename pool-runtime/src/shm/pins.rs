@@ -7,15 +7,17 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::atomic::Ordering::Acquire;
 
 use super::hold::{self, Hold};
 use super::process::{self, Own};
+use super::slot::pack;
 use super::transit::{self, Record};
 use crate::error::Error;
 use crate::sys::fork;
 
 /// Holds on all that was encoded; drop them when the bytes are gone.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Pins(Vec<Hold>);
 
 impl Pins {
@@ -29,9 +31,33 @@ impl Pins {
         Self(
             slots
                 .iter()
-                .filter_map(|&(slot, generation)| Hold::open(slot, generation).ok())
+                .filter_map(|&(slot, generation)| Hold::open_named(pack(slot, generation)).ok())
                 .collect(),
         )
+    }
+
+    /// Holds what another process names, which may name anything. Objects of another tree are none of ours.
+    ///
+    /// # Errors
+    /// Kind `NotFound` or `Decode` when an object of this tree is not there, `Io` when it is out of reach.
+    pub(crate) fn open_named(tree: u64, mut objects: Vec<u64>) -> Result<Self, Error> {
+        if objects.is_empty() || tree != process::own()?.arena.head().tree.load(Acquire) {
+            return Ok(Self::default());
+        }
+        // Each is held once: the count of holds is not for others to drive up.
+        objects.sort_unstable();
+        objects.dedup();
+        objects.into_iter().map(Hold::open_named).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The tree of what is kept, for [`open_named`](Self::open_named).
+    pub(crate) fn tree(&self) -> u64 {
+        self.0.first().map_or(0, |hold| hold.own().arena.head().tree.load(Acquire))
+    }
+
+    /// What is kept, each as a word, for [`open_named`](Self::open_named).
+    pub(crate) fn objects(&self) -> impl ExactSizeIterator<Item = u64> {
+        self.0.iter().map(|hold| pack(hold.slot(), hold.generation()))
     }
 
     /// Adds another's to these.

@@ -1,0 +1,410 @@
+//! Handles of shared objects in a manager: what is stored lives, what is taken away or whose holder dies is given back.
+
+use std::os::unix::fs::MetadataExt;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pool_runtime::manager;
+use pool_runtime::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Longer than anything here takes, shorter than a test run may hang.
+const LONG: Duration = Duration::from_secs(30);
+
+fn value(number: i64) -> Value<i64> {
+    Value::new(number).expect("a value")
+}
+
+/// Its form as bytes, which keeps nothing alive: with it one can see whether the object is still there.
+fn trace(value: &Value<i64>) -> String {
+    serde_json::to_string(value).expect("bytes")
+}
+
+fn lives(trace: &str) -> bool {
+    serde_json::from_str::<Value<i64>>(trace).is_ok()
+}
+
+/// Waits until the object is given back. What the dead held comes back with a sweep, and that comes with new objects.
+fn ends(trace: &str) {
+    let begun = Instant::now();
+    while lives(trace) {
+        assert!(begun.elapsed() < LONG, "it never came back");
+        drop(value(0));
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_list_keeps_what_its_elements_name() {
+    let m = Manager::start().expect("a server");
+    let l = m.list().expect("a list");
+    let (first, second) = (value(5), value(6));
+    let traces = [trace(&first), trace(&second)];
+    l.push(first).expect("push");
+    l.extend([second]).expect("extend");
+    assert_eq!(l.get(0).expect("get").get().expect("it lives"), 5);
+    let all = l.to_vec().expect("to_vec");
+    assert_eq!(all[1].get().expect("it lives"), 6);
+    drop(all);
+    let popped = l.pop().expect("pop").expect("an element");
+    assert_eq!(popped.get().expect("it lives"), 6);
+    drop(popped);
+    ends(&traces[1]);
+    assert!(lives(&traces[0]));
+    l.set(0, value(7)).expect("set");
+    ends(&traces[0]);
+    let last = trace(&l.get(0).expect("get"));
+    assert!(lives(&last));
+    drop(l);
+    ends(&last);
+}
+
+#[test]
+fn a_dict_and_a_namespace_keep_what_their_values_name() {
+    let m = Manager::start().expect("a server");
+    let d = m.dict::<u8, (String, Value<i64>)>().expect("a dict");
+    d.insert(1, ("one".to_owned(), value(1))).expect("insert");
+    d.update([(2, ("two".to_owned(), value(2)))]).expect("update");
+    let one = d.get(&1).expect("get").expect("an entry").1;
+    assert_eq!(one.get().expect("it lives"), 1);
+    let old = d.insert(1, ("other".to_owned(), value(3))).expect("insert").expect("an entry").1;
+    assert_eq!(old.get().expect("it lives"), 1);
+    let gone = trace(&old);
+    drop((one, old));
+    ends(&gone);
+    let two = trace(
+        &d.values()
+            .expect("values")
+            .into_iter()
+            .find(|(name, _)| name == "two")
+            .expect("an entry")
+            .1,
+    );
+    assert!(lives(&two));
+    d.clear().expect("clear");
+    ends(&two);
+
+    let ns = m.namespace().expect("a namespace");
+    ns.set("lock", Lock::new().expect("a lock")).expect("set");
+    ns.set("value", value(4)).expect("set");
+    drop(ns.get::<Lock>("lock").expect("get").lock().expect("free"));
+    let four = trace(&ns.get("value").expect("get"));
+    ns.set("value", 4).expect("set");
+    ends(&four);
+}
+
+#[test]
+fn a_queue_keeps_what_its_elements_name() {
+    let m = Manager::start().expect("a server");
+    let q = m.queue::<Queue<u64>>().expect("a queue");
+    let inner = Queue::unbounded().expect("a queue");
+    inner.put(7).expect("put");
+    q.put(inner).expect("put");
+    assert_eq!(q.get_timeout(LONG).expect("get").get().expect("it lives"), 7);
+    let held = m.queue().expect("a queue");
+    let element = value(8);
+    let element = (trace(&element), held.put(element).expect("put")).0;
+    drop(held);
+    ends(&element);
+}
+
+#[pool_task]
+fn renew(old: Option<Value<i64>>, by: i64) -> Value<i64> {
+    let before = old.map_or(0, |old| old.get().expect("it lives"));
+    value(before + by)
+}
+
+#[pool_task]
+fn again(old: Option<Value<i64>>, other: Value<i64>) -> Value<i64> {
+    old.unwrap_or(other)
+}
+
+#[test]
+fn modify_keeps_what_its_result_names() {
+    let m = Manager::start().expect("a server");
+    let d = m.dict::<u8, Value<i64>>().expect("a dict");
+    assert_eq!(d.modify(1, task!(renew(_, 3))).expect("modify").get().expect("it lives"), 3);
+    let three = trace(&d.get(&1).expect("get").expect("an entry"));
+    assert_eq!(d.modify(1, task!(renew(_, 4))).expect("modify").get().expect("it lives"), 7);
+    ends(&three);
+    drop(d.modify(2, task!(again(_, value(9)))).expect("modify"));
+    assert_eq!(d.get(&2).expect("get").expect("an entry").get().expect("it lives"), 9);
+}
+
+#[derive(Serialize, Deserialize)]
+struct Hub {
+    queues: Vec<Queue<u64>>,
+    value: Option<Value<i64>>,
+}
+
+#[managed]
+impl Hub {
+    pub fn add(&mut self, queue: Queue<u64>) {
+        self.queues.push(queue);
+    }
+
+    pub fn take(&mut self) -> Option<Queue<u64>> {
+        self.queues.pop()
+    }
+
+    pub fn take_value(&mut self) -> Result<Value<i64>, String> {
+        self.value.take().ok_or_else(|| "taken".to_owned())
+    }
+
+    pub fn make(&self, number: i64) -> Value<i64> {
+        value(number)
+    }
+}
+
+#[test]
+fn a_managed_object_gives_away_what_it_had() {
+    let m = Manager::start().expect("a server");
+    let own = value(1);
+    let trace_of_own = trace(&own);
+    let hub = m.create(Hub { queues: Vec::new(), value: Some(own) }).expect("an object");
+    let queue = Queue::unbounded().expect("a queue");
+    queue.put(7).expect("put");
+    hub.add(queue).expect("add");
+    assert_eq!(hub.take().expect("take").expect("a queue").get().expect("it lives"), 7);
+    let taken = hub.take_value().expect("the call").expect("a value");
+    assert_eq!(taken.get().expect("it lives"), 1);
+    drop(taken);
+    // Nobody says anything more on that connection: it is given back all the same.
+    ends(&trace_of_own);
+    let made = hub.make(2).expect("make");
+    assert_eq!(made.get().expect("it lives"), 2);
+    let trace_of_made = trace(&made);
+    drop(made);
+    ends(&trace_of_made);
+}
+
+#[test]
+fn many_threads_pass_handles_through_a_manager() {
+    let m = Manager::start().expect("a server");
+    let q = m.bounded_queue::<Value<i64>>(2).expect("a queue");
+    thread::scope(|scope| {
+        for first in 0..4 {
+            let q = q.clone();
+            scope.spawn(move || {
+                (0..100).for_each(|n| q.put_timeout(value(first * 100 + n), LONG).expect("put"))
+            });
+        }
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..200)
+                        .map(|_| q.get_timeout(LONG).expect("get").get().expect("it lives"))
+                        .sum::<i64>()
+                })
+            })
+            .collect();
+        let sum: i64 = takers.into_iter().map(|taker| taker.join().expect("no panic")).sum();
+        assert_eq!(sum, (0..400).sum::<i64>());
+    });
+}
+
+#[pool_task]
+fn store_and_block(
+    l: List<Value<i64>>,
+    full: manager::Queue<Value<i64>>,
+    traces: manager::List<String>,
+) -> Result<(), Error> {
+    let kept = value(1);
+    traces.push(trace(&kept))?;
+    l.push(kept)?;
+    let blocked = value(2);
+    let held = l.get(0)?;
+    traces.push(trace(&blocked))?;
+    // Only the death of this process ends the wait.
+    full.put(blocked)?;
+    drop(held);
+    Ok(())
+}
+
+#[test]
+fn a_client_that_is_killed_leaves_what_is_stored_and_nothing_else() {
+    let m = Manager::start().expect("a server");
+    let (l, traces) =
+        (m.list::<Value<i64>>().expect("a list"), m.list::<String>().expect("a list"));
+    let full = m.bounded_queue::<Value<i64>>(1).expect("a queue");
+    full.put(value(0)).expect("put");
+    let client = Process::spawn(task!(store_and_block(l.clone(), full.clone(), traces.clone())))
+        .expect("a process");
+    let begun = Instant::now();
+    while traces.len().expect("len") < 2 {
+        assert!(begun.elapsed() < LONG);
+        thread::sleep(Duration::from_millis(1));
+    }
+    // It waits in `put` by now, or is about to.
+    thread::sleep(Duration::from_millis(20));
+    client.kill().expect("it is there");
+    client.join().expect_err("killed");
+    let traces = traces.to_vec().expect("to_vec");
+    ends(&traces[1]);
+    assert_eq!(full.len().expect("len"), 1);
+    assert_eq!(l.pop().expect("pop").expect("an element").get().expect("it lives"), 1);
+    ends(&traces[0]);
+}
+
+#[pool_task]
+fn churn(l: List<Array<u8>>, hub: Proxy<Arrays>, ready: Event) -> Result<(), Error> {
+    loop {
+        l.push(Array::zeroed(MEGABYTE)?)?;
+        let array = hub.swap(l.pop()?)?;
+        ready.set()?;
+        l.extend(array)?;
+    }
+}
+
+const MEGABYTE: usize = 1 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Arrays(Option<Array<u8>>);
+
+#[managed]
+impl Arrays {
+    pub fn swap(&mut self, array: Option<Array<u8>>) -> Option<Array<u8>> {
+        std::mem::replace(&mut self.0, array)
+    }
+}
+
+/// Memory behind all that this tree of processes shares.
+fn shared_bytes() -> u64 {
+    let descriptors = std::fs::read_dir("/proc/self/fd").expect("descriptors");
+    let paths = descriptors.filter_map(|entry| Some(entry.ok()?.path()));
+    let shared = paths.filter(|path| {
+        std::fs::read_link(path)
+            .is_ok_and(|name| name.to_string_lossy().contains("memfd:pool-arena"))
+    });
+    shared.filter_map(|path| Some(std::fs::metadata(path).ok()?.blocks() * 512)).max().unwrap_or(0)
+}
+
+// Whatever they were in the middle of: what they held, and what was on its way to them, comes back.
+#[test]
+fn clients_killed_at_any_moment_leave_no_memory() {
+    let m = Manager::start().expect("a server");
+    let l = m.list().expect("a list");
+    let hub = m.create(Arrays(None)).expect("an object");
+    drop(value(0));
+    let before = shared_bytes();
+    l.push(Array::zeroed(MEGABYTE).expect("an array")).expect("push");
+    assert!(shared_bytes() >= before + MEGABYTE as u64);
+    for round in 0..20_u64 {
+        let ready = Event::new().expect("an event");
+        let client = Process::spawn(task!(churn(l.clone(), hub.clone(), ready.clone())));
+        let client = client.expect("a process");
+        assert!(ready.wait_timeout(LONG).expect("waits"));
+        thread::sleep(Duration::from_micros(round * 137 % 2000));
+        client.kill().expect("it is there");
+        client.join().expect_err("killed");
+    }
+    drop(hub.swap(None).expect("swap"));
+    l.clear().expect("clear");
+    let begun = Instant::now();
+    // Other tests have small objects meanwhile.
+    while shared_bytes() > before + MEGABYTE as u64 / 2 {
+        assert!(begun.elapsed() < LONG, "{} bytes, and {before} before", shared_bytes());
+        drop(value(0));
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Another program is another tree: this one, started again by its file.
+#[test]
+fn handles_of_another_tree_are_clear_errors() {
+    if let Ok(address) = std::env::var("MANAGER_OF_ANOTHER_TREE") {
+        let m = Manager::connect(address.as_str(), b"key").expect("a client");
+        let l: List<Value<i64>> = m.shared().expect("shared").get("list").expect("get");
+        let error = l.get(0).expect_err("it is another tree's");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.to_string().contains("another tree"), "{error}");
+        l.push(value(6)).expect("push");
+        return;
+    }
+    let m = Manager::listen("127.0.0.1:0", b"key").expect("a server");
+    let l = m.list().expect("a list");
+    l.push(value(5)).expect("push");
+    m.shared().expect("shared").set("list", l.clone()).expect("set");
+    let mut other = Command::new(std::env::current_exe().expect("a path"));
+    other.args(["--exact", "handles_of_another_tree_are_clear_errors"]);
+    let output =
+        other.env("MANAGER_OF_ANOTHER_TREE", m.address().to_string()).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    assert_eq!(l.get(0).expect("get").get().expect("it lives"), 5);
+    let error = l.get(1).expect_err("it is another tree's");
+    assert!(error.to_string().contains("another tree"), "{error}");
+}
+
+/// A client that speaks in bytes.
+struct Raw {
+    _control: ByteConnection,
+    calls: ByteConnection,
+}
+
+impl Raw {
+    fn connect(m: &Manager) -> Self {
+        let session = [9_u8; 16];
+        let say = |kind: u8| {
+            let client = Client::connect(m.address(), b"key").expect("it knows the key");
+            client.send_bytes([&[kind, 0, 0, 0][..], &session].concat()).expect("sent");
+            client
+        };
+        let control = say(0);
+        control.recv_bytes_timeout(LONG).expect("welcome");
+        Self { _control: control, calls: say(1) }
+    }
+
+    fn call(&self, object: u64, method: u32, arguments: &[u8]) -> Vec<u8> {
+        let request = [&object.to_le_bytes()[..], &method.to_le_bytes(), arguments].concat();
+        self.calls.send_bytes(&request).expect("sent");
+        self.calls.recv_bytes_timeout(LONG).expect("an answer")
+    }
+}
+
+/// A value that claims to name objects in shared memory.
+fn blob(tree: u64, objects: &[u64]) -> Vec<u8> {
+    let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    let count = (objects.len() as u32).to_le_bytes().to_vec();
+    let named: Vec<u8> = words(objects);
+    [vec![0; 4], count, tree.to_le_bytes().to_vec(), named, words(&[3]), vec![1, 2, 3]].concat()
+}
+
+// Whoever knows the key may claim anything: what is not there is refused, what is another tree's is passed over, and what is
+// kept is kept no longer than the value.
+#[test]
+fn forged_names_of_objects_do_no_harm() {
+    let (desk, create, class) = (0, 0, 1_u32);
+    let [push, get, len, clear] = [0, 2, 4, 7];
+    let [done, failed, lent] = [0, 1, 2];
+    let m = Manager::listen("127.0.0.1:0", b"key").expect("a server");
+    let raw = Raw::connect(&m);
+    let made = raw.call(desk, create, &class.to_le_bytes());
+    let list = u64::from_le_bytes(made[5..13].try_into().expect("a number"));
+    let value = value(5);
+    let trace = trace(&value);
+    let ticket: serde_json::Value = serde_json::from_str(&trace).expect("bytes");
+    let number = |name: &str| ticket[name].as_u64().expect("a number");
+    let (tree, object) = (number("tree"), number("object"));
+
+    let junk = [0, 1, u64::MAX, u64::MAX >> 32, 1 << 20, object ^ 1 << 40, object + 1000];
+    assert_eq!(raw.call(list, push, &blob(tree ^ 1, &junk))[0], done);
+    for one in junk {
+        assert_eq!(raw.call(list, push, &blob(tree, &[one]))[0], failed, "{one:x}");
+    }
+    let mut short = blob(tree, &[object]);
+    short[4..8].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(raw.call(list, push, &short)[0], failed);
+    assert_eq!(raw.call(list, len, &[])[5..], 1_u64.to_le_bytes());
+
+    assert_eq!(raw.call(list, push, &blob(tree, &[object; 1000]))[0], done);
+    drop(value);
+    assert_eq!(raw.call(list, get, &1_u64.to_le_bytes()), [lent, 0, 0, 0, 0, 1, 2, 3]);
+    assert!(lives(&trace));
+    // To an empty message there is no reply.
+    raw.calls.send_bytes([]).expect("sent");
+    assert_eq!(raw.call(list, get, &0_u64.to_le_bytes())[0], done);
+    assert_eq!(raw.call(list, get, &1_u64.to_le_bytes())[0], lent);
+    assert_eq!(raw.call(list, clear, &[])[0], done);
+    ends(&trace);
+}
