@@ -74,8 +74,12 @@ fn close(world: &World, workers: Vec<shuttle::thread::JoinHandle<()>>) {
 
 /// Waits until `done` items are done, as a thread of the parent does.
 fn await_done(world: &World, done: u32, want: u64) {
-    while world.done.load(Acquire) < done {
+    loop {
+        // Read once: what comes after it is what there is to wait for.
         let seen = world.done.load(Acquire);
+        if seen >= done {
+            return;
+        }
         let ready = || world.done.load(Acquire) != seen;
         world.control.head.await_posts(want, Duration::MAX, ready);
     }
