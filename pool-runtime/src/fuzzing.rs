@@ -57,8 +57,8 @@ pub fn requests(bytes: &[u8]) {
         assert!(refs <= bytes.len() / 8, "more objects than there are bytes for");
         let _ = (args.limit(), args.rest());
     }
-    if let Ok((grants, _)) = manager::take_reply(bytes) {
-        assert!(grants.len() <= bytes.len() / 8, "more objects than there are bytes for");
+    if let Ok(reply) = manager::take_reply(bytes) {
+        assert!(reply.grants.len() <= bytes.len() / 8, "more objects than there are bytes for");
     }
     let _ = (manager::decode::<Anything>(bytes), manager::decode::<Error>(bytes));
 }
