@@ -110,7 +110,8 @@ fn a_client_that_has_left_still_delivers() {
 // _TestListener.test_multiple_bind, test_context: a place is taken until its listener is dropped.
 #[test]
 fn a_place_is_taken_once_and_given_back() {
-    for address in [&scratch("once") as &str, "\0pool-test-once", "127.0.0.1:0"] {
+    let without_file = format!("\0pool-test-once-{}", std::process::id());
+    for address in [&scratch("once") as &str, &without_file, "127.0.0.1:0"] {
         let first = Listener::bind(address, KEY).expect("free");
         let place = first.address();
         assert_eq!(Listener::bind(&place, KEY).expect_err("taken").kind(), ErrorKind::Io);

@@ -1,4 +1,4 @@
-//! Handles of shared objects in a manager whose clients are of another tree, or lie.
+//! Handles of shared objects in a manager whose clients are strangers: another program, and one that lies.
 
 use std::process::Command;
 use std::thread;
