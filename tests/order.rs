@@ -44,6 +44,15 @@ fn first_waits(x: u32, gate: PathBuf) -> u32 {
     x
 }
 
+/// The first item waits for the test.
+#[pool_task]
+fn zero_waits(x: u32, gate: PathBuf) -> u32 {
+    if x == 0 {
+        wait_for(&gate);
+    }
+    x
+}
+
 #[test]
 fn map_keeps_the_order() {
     let (_dog, pool) = (watchdog(), workers(3));
@@ -126,11 +135,13 @@ fn imap_unordered_gives_each_once_with_its_position() {
 #[test]
 fn imap_unordered_gives_what_ends_first() {
     let (_dog, pool, scratch) = (watchdog(), workers(2), Scratch::new());
-    let task = par_imap_unordered!(
-        first_waits(_, scratch.at("gate")), 0..2; pool = pool, chunk_size = 1
+    let results = par_imap_unordered!(
+        zero_waits(_, scratch.at("gate")), 0..2; pool = pool, chunk_size = 1
     );
-    let order: Vec<usize> = task.unwrap().map(|(index, _)| index).collect();
-    assert_eq!(order, [1, 0]);
+    let mut order = results.unwrap().map(|(index, _)| index);
+    assert_eq!(order.next(), Some(1), "the first item runs still");
+    scratch.open("gate");
+    assert_eq!(order.collect::<Vec<_>>(), [0]);
 }
 
 #[test]
