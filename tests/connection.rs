@@ -211,7 +211,8 @@ fn a_listener_that_is_none_fails_in_time() {
         ] {
             let (mut socket, _) = liar.accept().expect("a client");
             socket.write_all(said).expect("written");
-            socket.shutdown(std::net::Shutdown::Write).expect("closed");
+            // The client has perhaps seen enough, and left.
+            let _ = socket.shutdown(std::net::Shutdown::Write);
             let _ = socket.read_to_end(&mut Vec::new());
         }
     });
