@@ -59,7 +59,8 @@ impl Meeting {
             self.lock()?.give_all(&on_lock, thread).inspect_err(|_| self.forget(&ticket))?;
         let notified =
             self.await_notice(call, &ticket, until).inspect_err(|_| self.forget(&ticket))?;
-        Ok((notified, self.lock()?.take_back(&on_lock, thread, depth)?))
+        let taken = self.lock()?.take_back(&on_lock, thread, depth);
+        Ok((notified, taken.inspect_err(|_| self.forget(&ticket))?))
     }
 
     fn await_notice(
