@@ -3,6 +3,7 @@
 mod failing;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use failing::{Scratch, Signal, eventually, mark_pid, send, state, watchdog};
@@ -44,6 +45,127 @@ fn stopped_while_it_works_holds_back_one_item() {
     all.push(first);
     all.sort();
     assert!(all.into_iter().eq(0..400));
+}
+
+/// Counts its calls; item `at` says where it runs, and lasts until it may go on.
+#[pool_task]
+fn counts(x: u64, at: u64, calls: &RawArray<AtomicU64>, place: PathBuf) -> String {
+    calls[x as usize].fetch_add(1, Ordering::Relaxed);
+    if x == at {
+        mark_pid(&place, "lasts");
+        eventually("it may go on", || place.join("go").exists());
+    }
+    x.to_string()
+}
+
+fn all_once(calls: &RawArray<AtomicU64>) -> bool {
+    calls.iter().all(|calls| calls.load(Ordering::Relaxed) == 1)
+}
+
+#[test]
+fn stopped_inside_a_chunk_holds_back_one_item_of_it() {
+    let _dog = watchdog(60);
+    let (pool, scratch) = (Pool::new(2).expect("a pool"), Scratch::new());
+    let calls = RawArray::<AtomicU64>::zeroed(200).expect("an array");
+    let stream = par_imap_unordered!(
+        counts(_, 53, &calls, scratch.path()), 0..200; pool = &pool, chunk_size = 10
+    );
+    let mut stream = stream.expect("a stream");
+    let mut all = Vec::new();
+    while scratch.marks("lasts").is_empty() {
+        all.extend(stream.next().map(|(index, _)| index));
+    }
+    let pid = scratch.pid_of("lasts");
+    stop(pid);
+    std::fs::write(scratch.path().join("go"), "").expect("a file");
+    // Those of its chunk that are finished come too, and those that it has not begun.
+    let left = 199 - all.len();
+    all.extend(stream.by_ref().take(left).map(|(index, _)| index));
+    assert!(!all.contains(&53));
+    send(pid, Signal::CONT);
+    all.extend(stream.map(|(index, result)| {
+        assert_eq!(result.expect("a value"), index.to_string());
+        index
+    }));
+    all.sort();
+    assert!(all.into_iter().eq(0..200));
+    assert!(all_once(&calls), "an item was run twice");
+    assert_eq!(pool.stats().workers_replaced, 0);
+}
+
+#[test]
+fn an_item_that_lasts_holds_back_nothing_else() {
+    let _dog = watchdog(60);
+    let (pool, scratch) = (Pool::new(2).expect("a pool"), Scratch::new());
+    let calls = RawArray::<AtomicU64>::zeroed(60_000).expect("an array");
+    // It comes when chunks have become large.
+    let stream = par_imap_unordered!(
+        counts(_, 50_001, &calls, scratch.path()), 0..60_000; pool = &pool, window = 60_000
+    );
+    let mut stream = stream.expect("a stream");
+    assert!(stream.by_ref().take(59_999).all(|(index, _)| index != 50_001));
+    std::fs::write(scratch.path().join("go"), "").expect("a file");
+    assert_eq!(stream.next().map(|(index, _)| index), Some(50_001));
+    assert!(stream.next().is_none());
+    assert!(all_once(&calls), "an item was run twice");
+}
+
+#[test]
+fn a_chunk_of_a_size_that_was_asked_for_stays_whole_while_its_worker_works() {
+    let _dog = watchdog(60);
+    let (pool, scratch) = (Pool::new(2).expect("a pool"), Scratch::new());
+    let call = par_map_async!(lasts(_, scratch.path()), 0..4; pool = &pool, chunk_size = 4);
+    let call = call.expect("a call");
+    scratch.pid_of("lasts");
+    assert!(!call.wait_timeout(Duration::from_millis(500)));
+    std::fs::write(scratch.path().join("go"), "").expect("a file");
+    let pids = call.get().expect("pids");
+    assert!(pids.iter().all(|&pid| pid == pids[0]), "{pids:?}");
+}
+
+#[pool_task]
+fn lasts(x: u64, place: PathBuf) -> u32 {
+    if x == 1 {
+        mark_pid(&place, "lasts");
+        eventually("it may go on", || place.join("go").exists());
+    }
+    std::process::id()
+}
+
+#[test]
+fn stopped_at_any_moment_holds_back_at_most_one_item() {
+    let _dog = watchdog(120);
+    let pool = Pool::new(2).expect("a pool");
+    for round in 0..40_u64 {
+        let stream = par_imap_unordered!(square, 0..40_000; pool = &pool, window = 40_000);
+        let mut stream = stream.expect("a stream");
+        let pid = pool.worker_pids()[round as usize % 2];
+        let before: usize = stream.by_ref().take(round as usize * 900).count();
+        send(pid, Signal::STOP);
+        assert_eq!(stream.by_ref().take(39_999 - before).count(), 39_999 - before);
+        send(pid, Signal::CONT);
+        assert_eq!(stream.count(), 1, "in round {round}");
+    }
+    assert_eq!(pool.stats().workers_replaced, 0);
+}
+
+#[test]
+fn stopped_and_then_killed_costs_at_most_one_item() {
+    let _dog = watchdog(120);
+    let pool = Pool::new(2).expect("a pool");
+    for round in 0..40_u64 {
+        let stream = par_imap_unordered!(square, 0..40_000; pool = &pool, window = 40_000);
+        let mut stream = stream.expect("a stream");
+        let pid = pool.worker_pids()[round as usize % 2];
+        let before: usize = stream.by_ref().take(round as usize * 900).count();
+        send(pid, Signal::STOP);
+        let rest = stream.by_ref().take(39_999 - before);
+        assert!(rest.map(|(_, result)| result.expect("a value")).count() == 39_999 - before);
+        failing::kill(pid);
+        let last: Vec<_> = stream.map(|(_, result)| result.map_err(|error| error.kind())).collect();
+        assert!(matches!(last[..], [Ok(_) | Err(ErrorKind::WorkerDied)]), "{last:?}");
+        eventually("another takes its place", || pool.worker_pids().len() == 2);
+    }
 }
 
 #[test]

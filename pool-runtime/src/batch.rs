@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, compiler_fence};
 
 use crate::codec::{Codec, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
@@ -15,15 +15,43 @@ use crate::unwind;
 
 /// Where a batch puts its results.
 pub(crate) trait Host {
-    /// At least `need` bytes for results, aligned to `ALIGN`, and the word that says how many items of the run are finished.
-    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error>;
+    /// At least `need` bytes for results.
+    fn room(&mut self, need: usize) -> Result<Room<'_>, Error>;
+
+    /// Whether item `at` is still to be run here, after those before it are finished. Once it is not, none is.
+    fn keeps(&self, _at: u32) -> bool {
+        true
+    }
 
     /// The items from the last publication up to `done` are finished; their results are the first `len` bytes of the room.
     fn publish(&mut self, done: u32, len: usize);
 
     /// Item `index` failed, and everything before it has been published.
     fn fail(&mut self, index: u32, error: Error);
+
+    /// Fails the items with the same error.
+    fn fail_all(&mut self, items: Range<u32>, error: &Error) {
+        for index in items {
+            if !self.keeps(index) {
+                return;
+            }
+            self.fail(index, error.clone());
+        }
+    }
 }
+
+/// Room for results, and what is shared while they are made.
+pub(crate) struct Room<'r> {
+    /// Aligned to `ALIGN`.
+    pub(crate) bytes: &'r mut [u8],
+    /// How many items of the run are finished.
+    pub(crate) progress: &'r AtomicU32,
+    /// In its low half: at this item the host is to be asked whether to go on.
+    pub(crate) until: &'r AtomicU64,
+}
+
+/// For `Room::until`, where nobody else runs what is left.
+pub(crate) static TO_THE_LAST: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The encoded items of a run.
 #[derive(Clone, Copy, Debug)]
@@ -127,9 +155,7 @@ impl<'a> Batch<'a> {
 
     /// Fails every item with the same error, as when the bound arguments cannot be decoded.
     pub fn fail_all(&mut self, error: &Error) {
-        for index in self.range.clone() {
-            self.host.fail(index, error.clone());
-        }
+        self.host.fail_all(self.range.clone(), error);
     }
 
     /// Runs `call` on each item and encodes what it gives by `L`. A panic or an error is that item's alone.
@@ -138,10 +164,10 @@ impl<'a> Batch<'a> {
     pub fn each<R, L: Codec<R>>(&mut self, mut call: impl FnMut(In<'a>) -> Result<R, Error>) {
         let Range { start: mut next, end } = self.range.clone();
         let mut kept: Option<R> = None;
-        while next < end {
+        while next < end && self.host.keeps(next) {
             let found = needed::<R, L>(kept.as_ref()).and_then(|need| self.host.room(need));
-            let (room, progress) = match found {
-                Ok(found) => found,
+            let room = match found {
+                Ok(room) => room,
                 Err(error) => {
                     discard(kept.take());
                     self.host.fail(next, error);
@@ -151,7 +177,7 @@ impl<'a> Batch<'a> {
             };
             let first = next;
             let mut reached = Reached { item: first, written: 0 };
-            let work = Work { items: self.items, range: first..end, room, progress };
+            let work = Work { items: self.items, range: first..end, room };
             let had = kept.is_some();
             let waiting = kept.take();
             let caught = unwind::catch(|| work.go::<R, L>(waiting, &mut reached, &mut call));
@@ -196,8 +222,7 @@ fn discard<R>(result: Option<R>) {
 struct Work<'a, 'r> {
     items: ItemBytes<'a>,
     range: Range<u32>,
-    room: &'r mut [u8],
-    progress: &'r AtomicU32,
+    room: Room<'r>,
 }
 
 impl<'a> Work<'a, '_> {
@@ -209,8 +234,8 @@ impl<'a> Work<'a, '_> {
         reached: &mut Reached,
         call: &mut impl FnMut(In<'a>) -> Result<R, Error>,
     ) -> Pause<R> {
-        let Self { items, range, room, progress } = self;
-        let mut out = Out::new(room);
+        let Self { items, range, room: Room { bytes, progress, until } } = self;
+        let mut out = Out::new(bytes);
         for at in range {
             let result = match waiting.take() {
                 Some(result) => result,
@@ -229,6 +254,10 @@ impl<'a> Work<'a, '_> {
             *reached = Reached { item: at + 1, written: out.position() };
             // Release: whoever reads the word sees the results it counts.
             progress.store(at + 1, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
+            if at + 1 >= until.load(Ordering::Relaxed) as u32 {
+                break;
+            }
         }
         Pause::Done
     }

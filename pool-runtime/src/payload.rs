@@ -39,6 +39,13 @@ impl<'a> Payload<'a> {
         true
     }
 
+    /// What lies from `at` on; `None` beyond the end.
+    pub(crate) fn beyond(&self, at: usize) -> Option<Self> {
+        let len = self.len.checked_sub(at)?;
+        // SAFETY: `at` is at most `len`, so the place lies in the same memory, or just behind it.
+        Some(Self { from: unsafe { self.from.add(at) }, len, _lent: PhantomData })
+    }
+
     /// Copies everything to `to`.
     ///
     /// # Safety

@@ -7,10 +7,10 @@ use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
-use std::sync::atomic::{AtomicU32, fence};
+use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
 
-use crate::batch::{Batch, Host, ItemBytes, Layout};
+use crate::batch::{Batch, Host, ItemBytes, Layout, Room};
 use crate::board::ControlMap;
 use crate::board::claim::{self, About, Taken};
 use crate::board::layout::{Cell, FAILURE, RESULTS, SLEEPING, SPINNING, TABLE, Tag, phase};
@@ -23,6 +23,7 @@ use crate::luggage;
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
 use crate::shared;
+use crate::sys::barrier;
 use crate::sys::memory::{Access, Map};
 use crate::sys::process::private_memory;
 use crate::sys::signals;
@@ -108,6 +109,7 @@ impl Worker {
         }
         let _ = std::io::stdout().flush();
         self.may_keep = hello.memory_limit.and_then(may_keep);
+        self.cell().heeds.store(barrier::accept().into(), Release);
         self.cell().phase.store(phase::IDLE, Release);
         let (ask, ahead) = self.errands.ways();
         luggage::at_work(ask, ahead, || self.serve());
@@ -178,11 +180,9 @@ impl Worker {
         };
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
         self.pass_on();
-        let count = taken.items.len() as u32;
-        self.items_left -= u64::from(count);
         if taken.about.chunk == 0 || self.may_keep.is_some() {
             let start = Instant::now();
-            self.run(&taken);
+            let count = self.run(&taken);
             let took = start.elapsed();
             self.pace.saw(taken.about.job, count, took);
             if took > WORTH_A_LOOK && self.keeps_too_much() {
@@ -200,7 +200,8 @@ impl Worker {
         self.may_keep.is_some_and(|most| own_memory().is_some_and(|used| used > most))
     }
 
-    fn run(&mut self, taken: &Taken) {
+    /// Runs a chunk; gives how many of its items, for what follows may be taken back meanwhile.
+    fn run(&mut self, taken: &Taken) -> u32 {
         let cell = self.cell();
         let mut host = WorkerHost {
             writer: &mut self.writer,
@@ -220,9 +221,12 @@ impl Worker {
                     host: &mut host,
                 });
             }),
-            Err(error) => taken.items.clone().for_each(|item| host.fail(item, error.clone())),
+            Err(error) => host.fail_all(taken.items.clone(), &error),
         }
+        let count = host.done - taken.items.start;
+        self.items_left -= u64::from(count);
         shared::let_go_of_parts();
+        count
     }
 }
 
@@ -290,11 +294,15 @@ impl WorkerHost<'_> {
 }
 
 impl Host for WorkerHost<'_> {
-    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error> {
-        let (room, at) =
-            self.writer.room(&Place { cell: self.cell, head: &self.control.head }, need)?;
-        self.cell.results_at.store(at, Release);
-        Ok((room, &self.cell.progress))
+    fn room(&mut self, need: usize) -> Result<Room<'_>, Error> {
+        let cell = self.cell;
+        let (bytes, at) = self.writer.room(&Place { cell, head: &self.control.head }, need)?;
+        cell.results_at.store(at, Release);
+        Ok(Room { bytes, progress: &cell.progress, until: &cell.until })
+    }
+
+    fn keeps(&self, at: u32) -> bool {
+        self.cell.keeps(at)
     }
 
     fn publish(&mut self, done: u32, len: usize) {

@@ -99,8 +99,10 @@ fn note(cell: &Cell, run: Tag, items: Range<u32>) {
     // Release: whoever reads the chunk sees that the phase was left which was of the last one (`Seat::stance`).
     cell.run.store(run.pack(), Release);
     cell.chunk.store(pack_range(items.start, items.end), Release);
+    cell.whole_chunk(items.end);
     cell.published.store(items.start.into(), Relaxed);
-    cell.progress.store(items.start, Relaxed);
+    // Release: whoever reads the progress of this chunk sees that the last one's number has gone (`Cell::recall`).
+    cell.progress.store(items.start, Release);
     cell.phase.store(phase::TAKING, Release);
 }
 

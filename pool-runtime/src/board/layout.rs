@@ -87,7 +87,7 @@ pub(crate) const SPINNING: u32 = 2;
 /// In `Run::stride`: the items differ in size.
 pub(crate) const TABLE: u64 = u64::MAX;
 
-/// What one worker is doing. Only that worker writes to it, but for `taken` and, before it starts, the parent.
+/// What one worker is doing. Only that worker writes to it, but for `until` and `taken` and, before it starts, the parent.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Cell {
@@ -99,6 +99,11 @@ pub(crate) struct Cell {
     pub(crate) run: AtomicU64,
     /// The chunk: first item, and the one after the last.
     pub(crate) chunk: AtomicU64,
+    /// A number of the chunk, and the item at which it ends for this worker: the parent lowers it to take back what the worker
+    /// has not begun (`recall`).
+    pub(crate) until: AtomicU64,
+    /// Not 0: the kernel runs barriers for this worker, so its chunks can be shortened.
+    pub(crate) heeds: AtomicU32,
     /// Items of the chunk below this one have been published.
     pub(crate) published: AtomicU64,
     /// Where in its segment the results lie of the items from `published` up to `progress`.
@@ -111,7 +116,7 @@ pub(crate) struct Cell {
     /// most a wake-up in vain. So the first is set after and cleared before its counter, which then is at most one too high; and the
     /// second before and after its own, which then is at most one too low.
     pub(crate) counted: AtomicU32,
-    pub(crate) _pad: [AtomicU64; 7],
+    pub(crate) _pad: [AtomicU64; 5],
     /// How many of its results the parent has taken. Only the parent writes it; the low half is also what the worker sleeps on.
     pub(crate) taken: AtomicU64,
     pub(crate) room_bell: AtomicU32,

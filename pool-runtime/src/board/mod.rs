@@ -10,6 +10,7 @@ pub(crate) mod claim;
 pub(crate) mod input;
 pub(crate) mod layout;
 pub(crate) mod outbox;
+pub(crate) mod recall;
 pub(crate) mod remains;
 pub(crate) mod sleep;
 

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 use super::layout::{Cell, Head, Run, SLEEPING, SPINNING, Tag, phase, unpack_range};
 
 /// What a worker that has ended left behind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Remains {
     pub(crate) phase: u32,
     pub(crate) run: Tag,
@@ -104,12 +104,20 @@ pub(crate) fn wipe(head: &Head, cell: &Cell) {
         SPINNING => drop(head.spinners.fetch_sub(1, Relaxed)),
         _ => {}
     }
-    for word in
-        [&cell.phase, &cell.progress, &cell.note, &cell.wants_room, &cell.room_bell, &cell.counted]
-    {
+    for word in [
+        &cell.phase,
+        &cell.progress,
+        &cell.note,
+        &cell.wants_room,
+        &cell.room_bell,
+        &cell.counted,
+        &cell.heeds,
+    ] {
         word.store(0, Relaxed);
     }
-    for word in [&cell.run, &cell.chunk, &cell.published, &cell.results_at, &cell.taken] {
+    for word in
+        [&cell.run, &cell.chunk, &cell.until, &cell.published, &cell.results_at, &cell.taken]
+    {
         word.store(0, Relaxed);
     }
 }

@@ -6,13 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::Engine;
 use super::desk::{Desk, Stage};
+use super::recall::results_len;
 use super::seat::{Seat, Sentence, Worker};
-use crate::batch::FRAME;
 use crate::board::claim;
 use crate::board::layout::{Control, phase};
 use crate::board::remains::{self, Remains};
 use crate::error::{Error, ErrorKind};
-use crate::payload::Payload;
 use crate::shm::sweep;
 use crate::supervisor;
 use crate::sys::process::Ending;
@@ -169,8 +168,7 @@ impl Desk {
         let tag = remains.run;
         let Some(run) = self.run(tag) else { return };
         let (first, end) = (remains.chunk.0.max(run.first), remains.chunk.1.min(run.written));
-        let progress = remains.progress.clamp(first, end.max(first));
-        self.salvage(worker, remains, first, progress);
+        self.salvage(worker, &remains);
         let Some(run) = self.run(tag) else { return };
         let open = run.unknown(first, end);
         // The first that is not finished is the one that ran.
@@ -184,25 +182,22 @@ impl Desk {
         }
     }
 
-    /// Keeps the results that were written and not yet posted.
-    fn salvage(&mut self, worker: &Worker, remains: Remains, first: u32, progress: u32) {
-        let from = remains.published.max(first);
-        let Some(job) = self.job_of(remains.run).filter(|_| from < progress) else { return };
-        let Some(rest) =
-            worker.reader.payload(remains.results_at, worker.reader.rest(remains.results_at))
-        else {
-            return;
-        };
-        let count = (progress - from) as usize;
-        let len = match job.task.result_stride {
-            Some(stride) => count.checked_mul(stride).filter(|&len| len <= rest.len()),
-            None => framed_len(&rest, count),
-        };
-        if let Some(payload) =
-            len.and_then(|len| worker.reader.payload(remains.results_at, len as u64))
-        {
-            self.take_results(remains.run, from, progress, &payload, None);
+    /// Takes the results that were written and not posted; gives the items of which the next post would have been.
+    pub(super) fn salvage(&mut self, worker: &Worker, left: &Remains) -> Option<(u32, u32)> {
+        let run = self.run(left.run)?;
+        let first = left.published.max(left.chunk.0).max(run.first);
+        let progress = left.progress.min(left.chunk.1).min(run.written);
+        let from = worker.taken_ahead(left.run).unwrap_or(0).max(first);
+        if from >= progress {
+            return None;
         }
+        let stride = self.job_of(left.run)?.task.result_stride;
+        let rest = worker.reader.payload(left.results_at, worker.reader.rest(left.results_at))?;
+        let known = results_len(stride, &rest, (from - first) as usize)?;
+        let len = results_len(stride, &rest, (progress - first) as usize)?;
+        let payload =
+            worker.reader.payload(left.results_at + known as u64, (len - known) as u64)?;
+        self.take_results(left.run, from, progress, &payload, None).then_some((first, progress))
     }
 
     fn settle_victim(
@@ -231,18 +226,6 @@ impl Desk {
             self.fail(remains.run, victim, &error);
         }
     }
-}
-
-/// How many bytes `count` results take that have their lengths in front; `None` when they do not fit.
-fn framed_len(payload: &Payload<'_>, count: usize) -> Option<usize> {
-    let mut at = 0_usize;
-    for _ in 0..count {
-        let mut len = [0; FRAME];
-        payload.copy_at(at, &mut len).then_some(())?;
-        let len = usize::try_from(u64::from_le_bytes(len)).ok()?;
-        at = at.checked_add(FRAME)?.checked_add(len)?.checked_next_multiple_of(FRAME)?;
-    }
-    (at <= payload.len()).then_some(at)
 }
 
 fn detail(remains: Remains, ending: Ending) -> String {

@@ -1,6 +1,7 @@
 //! Takes what workers have posted, checks it, and hands it to the jobs it belongs to.
 
 use super::desk::Desk;
+use super::recall::Ahead;
 use super::seat::{Sentence, Worker};
 use super::work::{Event, Interest};
 use crate::board::layout::{Control, FAILURE, RESULTS, Tag};
@@ -51,12 +52,7 @@ impl Desk {
         while worker.reader.is_sane()
             && let Some(posted) = worker.reader.next()
         {
-            let fine = match worker.reader.payload(posted.at, posted.len) {
-                Some(payload) => {
-                    self.take(posted, &payload, worker.child.pid(), direct.as_deref_mut())
-                }
-                None => false,
-            };
+            let fine = self.take_post(worker, posted, direct.as_deref_mut());
             worker.reader.took();
             if !fine {
                 worker.reader.distrust();
@@ -66,6 +62,25 @@ impl Desk {
             worker.sentence = Some(Sentence::Nonsense);
             worker.child.kill();
         }
+    }
+
+    fn take_post(
+        &mut self,
+        worker: &mut Worker,
+        mut posted: Posted,
+        direct: Option<&mut Direct<'_>>,
+    ) -> bool {
+        let Some(mut payload) = worker.reader.payload(posted.at, posted.len) else { return false };
+        if let Some(ahead) = Ahead::of(&mut worker.ahead, &posted)
+            && let Some(job) = self.job_of(posted.run)
+        {
+            match ahead.rest(job.task.result_stride, &mut posted, &payload) {
+                Some(_) if posted.items.0 == posted.items.1 => return true,
+                Some(rest) => payload = rest,
+                None => return false,
+            }
+        }
+        self.take(posted, &payload, worker.child.pid(), direct)
     }
 
     /// Deals with one post; `false` when it cannot be.

@@ -1,5 +1,5 @@
-//! What the supervisor looks after while a pool works: deadlines, memory, work that is not wanted any more, and starts that
-//! are due. Workers take no clock for it: their progress words are sampled from outside.
+//! What the supervisor looks after while a pool works: deadlines, memory, work that is not wanted any more, starts that are
+//! due, and what waits behind an item that lasts (`recall`). Workers take no clock for it: their progress words are sampled from outside.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -36,11 +36,16 @@ impl Engine {
         if desk.has_suspects() {
             self.find_lost(&mut desk, &mut next);
         }
+        let mut recalled = false;
         for index in 0..desk.seats.len() {
             self.restart(&mut desk, index, now, &mut next);
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
             self.watch_end(&mut desk, index, now, &mut next);
+            recalled |= self.recall(&mut desk, index, now, &mut next);
+        }
+        if recalled {
+            self.after_change();
         }
         // Work with a limit may begin in any seat at any moment, also in one that is busy with other work now.
         let watched = desk.jobs().any(|job| job.accounted < job.fed && self.must_watch(job));
@@ -194,10 +199,10 @@ fn over_limit(pid: u32, limit: usize) -> Option<Sentence> {
 }
 
 /// The earliest of several moments.
-struct Next(Option<Duration>);
+pub(super) struct Next(Option<Duration>);
 
 impl Next {
-    fn at_most(&mut self, wait: Duration) {
+    pub(super) fn at_most(&mut self, wait: Duration) {
         self.0 = Some(self.0.map_or(wait, |least| least.min(wait)));
     }
 }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use crate::batch::{Batch, FRAME, Host, ItemBytes, Layout};
+use crate::batch::{self, Batch, FRAME, Host, ItemBytes, Layout, TO_THE_LAST};
 use crate::codec::ALIGN;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Baggage, Filled, ItemWriter, JobSpec, Options, Sink, Source, Tally};
@@ -133,8 +133,9 @@ struct HeapHost<'a> {
 }
 
 impl Host for HeapHost<'_> {
-    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error> {
-        Ok((self.room.at_least(need), &self.progress))
+    fn room(&mut self, need: usize) -> Result<batch::Room<'_>, Error> {
+        let bytes = self.room.at_least(need);
+        Ok(batch::Room { bytes, progress: &self.progress, until: &TO_THE_LAST })
     }
 
     fn publish(&mut self, _done: u32, len: usize) {

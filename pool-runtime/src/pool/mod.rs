@@ -4,7 +4,7 @@
 //! knows what is out: `work` is what it knows, `runs` goes with a run from its beginning to its end, `ends` with what is not
 //! wanted any more. `drain` takes what workers post, `errands` what they ask for beside. Next to the way: `builder` makes a
 //! pool, `life` ends it, `start` starts workers, `death` deals with one that ended, `guard` looks after deadlines, `feeding`
-//! after inputs that wait.
+//! after inputs that wait, `recall` takes over what waits behind an item that lasts.
 
 mod background;
 mod builder;
@@ -23,6 +23,7 @@ mod inline;
 pub(crate) mod later;
 mod life;
 mod methods;
+mod recall;
 mod running;
 mod runs;
 mod seat;

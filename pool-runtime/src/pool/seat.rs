@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering::Acquire;
 use std::time::{Duration, Instant};
 
+use super::recall::Ahead;
 use crate::board::layout::{Cell, Control, Tag, phase};
 use crate::board::outbox::Reader;
-use crate::board::remains::Stance;
+use crate::board::remains::{Remains, Stance};
 use crate::error::{Error, ErrorKind};
 use crate::sys::process::Child;
 use crate::sys::socket::Socket;
@@ -40,6 +41,10 @@ pub(crate) struct Worker {
     pub(crate) refusal: Option<Error>,
     /// Since when it was seen to leave.
     pub(crate) leaving: Option<Instant>,
+    /// What its cell said when others were seen to wait for its item, and since when.
+    pub(crate) kept: Option<(Remains, Instant)>,
+    /// What it will post though it was taken.
+    pub(crate) ahead: Option<Ahead>,
 }
 
 /// What a worker does: an item of a run.

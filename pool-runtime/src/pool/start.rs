@@ -92,6 +92,8 @@ impl Engine {
             seen: None,
             refusal: None,
             leaving: None,
+            kept: None,
+            ahead: None,
         })
     }
 

@@ -3,6 +3,7 @@
 //! Knows nothing of this crate but its errors. Nothing above names a descriptor's number, a system call or a path.
 
 pub(crate) mod alive;
+pub(crate) mod barrier;
 pub(crate) mod cpus;
 pub(crate) mod fork;
 pub(crate) mod futex;

@@ -75,6 +75,13 @@ impl Child {
         }
     }
 
+    /// Whether it has been stopped, by whomever.
+    pub(crate) fn stands_still(&self) -> bool {
+        let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::PidFd(self.descriptor.as_fd()), options);
+        matches!(status, Ok(Some(_)))
+    }
+
     /// Lets it go on.
     pub(crate) fn go_on(&self) {
         self.signal(Signal::CONT);

@@ -1,7 +1,7 @@
 //! Calls run from their bytes, with everything bound, and what a worker makes of bytes that were not written for it.
 
 use super::{Bound, Call, Fill, MapItems, One, PartialCall, Plain, S, Task, Z};
-use crate::batch::{Batch, Host, ItemBytes, Layout};
+use crate::batch::{Batch, Host, ItemBytes, Layout, Room, TO_THE_LAST};
 use crate::codec::{In, Out};
 use crate::error::{Error, ErrorKind};
 use crate::{pool_task, task};
@@ -31,9 +31,10 @@ struct Heap {
 }
 
 impl Host for Heap {
-    fn room(&mut self, need: usize) -> Result<(&mut [u8], &AtomicU32), Error> {
+    fn room(&mut self, need: usize) -> Result<Room<'_>, Error> {
         self.room.resize(need.div_ceil(16), 0);
-        Ok((bytemuck::cast_slice_mut(&mut self.room), &self.progress))
+        let bytes = bytemuck::cast_slice_mut(&mut self.room);
+        Ok(Room { bytes, progress: &self.progress, until: &TO_THE_LAST })
     }
 
     fn publish(&mut self, _done: u32, len: usize) {

@@ -6,6 +6,8 @@ pub(crate) mod atomic;
 pub(crate) mod claim;
 #[path = "../../src/board/layout.rs"]
 pub(crate) mod layout;
+#[path = "../../src/board/recall.rs"]
+pub(crate) mod recall;
 #[path = "../../src/board/remains.rs"]
 pub(crate) mod remains;
 #[path = "../../src/board/sleep.rs"]

@@ -1,4 +1,5 @@
-//! Workers take chunks and die at any step; a parent settles what they leave. No item is lost, and none is run twice.
+//! Workers take chunks and die at any step; a parent takes back what they have not begun, and settles what the dead leave. No
+//! item is lost, and none is run twice.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -35,12 +36,14 @@ fn work(world: &World, me: usize, chunk: u32) {
     cell.phase.store(phase::IDLE, Release);
     loop {
         if let Some(taken) = claim::take(&world.control, cell, |_| chunk) {
-            for item in taken.items.clone() {
-                lock(&world.begun)[item as usize] += 1;
-                cell.progress.store(item + 1, Release);
+            let mut done = taken.items.start;
+            while done < taken.items.end && cell.keeps(done) {
+                lock(&world.begun)[done as usize] += 1;
+                done += 1;
+                cell.progress.store(done, Release);
             }
-            lock(&world.posts[me]).push_back((taken.run, taken.items.start, taken.items.end));
-            cell.published.store(taken.items.end.into(), Release);
+            lock(&world.posts[me]).push_back((taken.run, taken.items.start, done));
+            cell.published.store(done.into(), Release);
             cell.phase.store(phase::IDLE, Release);
         } else if world.control.head.closing.load(Acquire) != 0 {
             cell.phase.store(phase::LEAVING, Release);
@@ -60,6 +63,7 @@ struct Parent {
     /// Run and first item of what was put up again: the old run is done with it.
     moved: Vec<(u32, u32)>,
     deaths: u32,
+    recalls: u32,
 }
 
 impl Parent {
@@ -100,6 +104,8 @@ impl Parent {
         match left.phase {
             phase::TAKING => self.suspects.push((left.run, first, end)),
             phase::RUNNING => {
+                let moved = |item: u32| self.moved.contains(&(left.run.number, item));
+                let end = (first..end).find(|&item| moved(item)).unwrap_or(end);
                 let known = |item: u32| self.outcomes[item as usize].is_some();
                 let from =
                     (first..left.progress).find(|&item| !known(item)).unwrap_or(left.progress);
@@ -118,6 +124,19 @@ impl Parent {
         self.alive[worker] = false;
         remains::wipe(&self.world.control.head, &self.world.control.workers[worker]);
         self.deaths += 1;
+    }
+
+    /// As `pool::recall` does, at any moment: here every step is a barrier.
+    fn recall(&mut self, worker: usize) {
+        let cell = &self.world.control.workers[worker];
+        let left = Remains::of(cell);
+        if left.phase == phase::RUNNING
+            && let Some((from, end)) = cell.recall(&left, || true)
+        {
+            self.moved.extend((from..end).map(|item| (left.run.number, item)));
+            self.recalls += 1;
+            self.put_up(from, end);
+        }
     }
 
     /// As `Desk::find_lost` does.
@@ -178,6 +197,7 @@ fn one_world() {
         suspects: Vec::new(),
         moved: Vec::new(),
         deaths: 0,
+        recalls: 0,
     };
     let chunk = thread_rng().gen_range(1..=3);
     let mut workers: Vec<_> = (0..WORKERS)
@@ -189,6 +209,10 @@ fn one_world() {
         rounds += 1;
         assert!(rounds < 5_000, "an item is lost: {:?} {:?}", parent.outcomes, parent.suspects);
         shuttle::thread::yield_now();
+        // A few: what is taken back again and again is never run.
+        if parent.recalls < 3 && thread_rng().gen_bool(0.2) {
+            parent.recall(thread_rng().gen_range(0..WORKERS));
+        }
         parent.drain();
         let ended = std::mem::take(&mut *lock(&world.ended));
         for worker in ended {
