@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
-use common::pool;
+use common::{DEADLINE, pool, watchdog};
 use pool_runtime::prelude::*;
 
 const LONG: Duration = Duration::from_secs(20);
@@ -172,4 +172,38 @@ fn items_of_an_asynchronous_map_need_not_be_send() -> Result<(), Error> {
     let lengths = par_map_async!(length, items; pool = pool)?.get()?;
     assert!(lengths.iter().enumerate().all(|(n, len)| *len == n * 1000));
     Ok(())
+}
+
+/// Reading it takes a call of the same pool.
+#[derive(Debug, PartialEq, serde::Serialize)]
+struct Squared(u64);
+
+impl<'de> serde::Deserialize<'de> for Squared {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let x = u64::deserialize(from)?;
+        let squared = par_apply_async!(square(x)).and_then(AsyncResult::get);
+        squared.map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+#[pool_task]
+fn to_be_squared(x: u64) -> Squared {
+    Squared(x)
+}
+
+#[test]
+fn reading_a_result_may_wait_for_other_calls() {
+    let _dog = watchdog();
+    let calls: Vec<_> =
+        (0..20).map(|x| par_apply_async!(to_be_squared(x)).expect("a call")).collect();
+    // It is there before anybody has read it.
+    assert!(calls[0].wait_timeout(DEADLINE) && calls[0].is_successful());
+    for (x, call) in (0..).zip(calls) {
+        assert_eq!(call.get().expect("a value"), Squared(x * x));
+    }
+    let (give, take) = mpsc::channel();
+    let callback = move |squared: Squared| give.send(squared);
+    let called = par_apply_async!(to_be_squared(9); callback = callback).expect("a call");
+    assert!(called.wait_timeout(DEADLINE));
+    assert_eq!(take.recv().expect("a call of the callback"), Squared(81));
 }

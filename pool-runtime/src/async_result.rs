@@ -47,10 +47,16 @@ struct State<T> {
 
 enum Slot<T> {
     Pending,
+    /// It is there as bytes. Whoever asks for it first has them read, by code that is the user's.
+    Sealed(Opener<T>),
+    /// Somebody has them read.
+    Opening,
     Ready(Result<T, Error>),
     /// The value was given away.
     Given,
 }
+
+type Opener<T> = Box<dyn FnOnce() -> Result<T, Error> + Send>;
 
 impl<T> Shared<T> {
     pub(crate) fn new() -> Arc<Self> {
@@ -62,10 +68,33 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Has a sealed result read, without the lock.
+    fn opened<'a>(&'a self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+        match std::mem::replace(&mut state.slot, Slot::Opening) {
+            Slot::Sealed(open) => {
+                drop(state);
+                let result =
+                    unwind::catch(open).unwrap_or_else(|panic| Err(Error::panicked(panic)));
+                state = self.lock();
+                state.slot = Slot::Ready(result);
+                self.ready.notify_all();
+                state
+            }
+            Slot::Opening => {
+                let opening = |state: &mut State<T>| matches!(state.slot, Slot::Opening);
+                self.ready.wait_while(state, opening).unwrap_or_else(PoisonError::into_inner)
+            }
+            other => {
+                state.slot = other;
+                state
+            }
+        }
+    }
+
     /// Puts the result, and wakes all who wait. Wakers and bells are called without the lock: they may ask for it.
-    pub(crate) fn put(&self, result: Result<T, Error>) {
+    fn put(&self, slot: Slot<T>) {
         let mut state = self.lock();
-        state.slot = Slot::Ready(result);
+        state.slot = slot;
         let (waker, bells) = (state.waker.take(), std::mem::take(&mut state.bells));
         self.ready.notify_all();
         drop(state);
@@ -84,8 +113,8 @@ impl<T> State<T> {
     /// Gives the value once, an error as often as it is asked for.
     fn take(&mut self) -> Option<Result<T, Error>> {
         match std::mem::replace(&mut self.slot, Slot::Given) {
-            Slot::Pending => {
-                self.slot = Slot::Pending;
+            unread @ (Slot::Pending | Slot::Sealed(_) | Slot::Opening) => {
+                self.slot = unread;
                 None
             }
             Slot::Ready(Err(error)) => {
@@ -112,6 +141,7 @@ impl<T> AsyncResult<T> {
     pub fn get(self) -> Result<T, Error> {
         let mut state = self.shared.lock();
         loop {
+            state = self.shared.opened(state);
             if let Some(result) = state.take() {
                 return result;
             }
@@ -124,7 +154,7 @@ impl<T> AsyncResult<T> {
     /// # Errors
     /// Kind `TimedOut` when it is not there yet, and else as for [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
-        let result = self.wait_until(timeout).take();
+        let result = self.shared.opened(self.wait_until(timeout)).take();
         result
             .unwrap_or_else(|| Err(Error::new(ErrorKind::TimedOut, "the result is not there yet")))
     }
@@ -168,7 +198,8 @@ impl<T> AsyncResult<T> {
 
     /// Whether the work has ended with a value.
     pub fn is_successful(&self) -> bool {
-        matches!(self.shared.lock().slot, Slot::Ready(Ok(_)) | Slot::Given)
+        let state = self.shared.opened(self.shared.lock());
+        matches!(state.slot, Slot::Ready(Ok(_)) | Slot::Given)
     }
 
     /// Ends the work, also what runs. The result becomes an error of kind `Cancelled`, unless it is there already.
@@ -215,7 +246,7 @@ impl<T> Future for ResultFuture<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.0.shared.lock();
+        let mut state = self.0.shared.opened(self.0.shared.lock());
         if let Some(result) = state.take() {
             return Poll::Ready(result);
         }
@@ -287,7 +318,17 @@ impl<T> Completion<T> {
                 Err(error)
             }
         };
-        self.shared.put(kept);
+        self.shared.put(Slot::Ready(kept));
+    }
+
+    /// As [`complete`](Self::complete), of a result that is still to be read: here if there is a callback to be given it, else where it
+    /// is asked for.
+    pub(crate) fn complete_later(self, open: Opener<T>) {
+        if self.callbacks.any() {
+            self.complete(unwind::catch(open).unwrap_or_else(|panic| Err(Error::panicked(panic))));
+        } else {
+            self.shared.put(Slot::Sealed(open));
+        }
     }
 }
 

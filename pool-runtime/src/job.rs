@@ -94,15 +94,15 @@ pub trait Sink {
 }
 
 /// The typed end of a job that runs without its caller: the engine owns it, and ends it once.
-pub trait Finish: Sink + Send {
+pub(crate) trait Finish: Sink + Send {
     /// Whether nothing more is wanted, as after the first failure of a map.
     fn is_settled(&self) -> bool;
 
     /// Whether `finish` calls code of the user's, which may take its time.
     fn calls_back(&self) -> bool;
 
-    /// The last call. `Err` when the job as a whole could not go on.
-    fn finish(self: Box<Self>, result: Result<(), Error>);
+    /// The last call. `Err` when the job as a whole could not go on. `pins` are what the results name, for bytes that are kept.
+    fn finish(self: Box<Self>, result: Result<(), Error>, pins: Pins);
 }
 
 /// Writes items into a block of the input window.

@@ -10,7 +10,7 @@ pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
 pub use crate::error::Error;
 pub use crate::imap::{Imap, ImapUnordered};
-pub use crate::job::{Filled, Finish, ItemWriter, JobSpec, Options, Sink, Source};
+pub use crate::job::{Filled, ItemWriter, JobSpec, Options, Sink, Source};
 pub use crate::manager::managed::{
     Managed, ManagedDef, ManagedHandle, ManagedMethod, ManagedMethods, managed_call, managed_open,
     managed_put, managed_reply, managed_take, managed_this, managed_type,

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::{Engine, Inner, Running, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Finish, JobSpec, Source};
+use crate::shm::pins::Pins;
 use crate::unwind;
 
 /// What the engine knows of its background jobs.
@@ -30,7 +31,7 @@ thread_local! {
     static FINISHING: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
 }
 
-type Ending = (Box<dyn Finish>, Result<(), Error>);
+type Ending = (Box<dyn Finish>, Result<(), Error>, Pins);
 
 /// A call of one item.
 struct Single {
@@ -87,7 +88,7 @@ impl Inner {
         let ticket = running.ticket();
         let Some(engine) = &self.engine else {
             let result = run_to_end(running, source, &mut *sink);
-            sink.finish(result);
+            sink.finish(result, Pins::default());
             return Ok(JobHandle { engine: Weak::new(), ticket });
         };
         let handle = JobHandle { engine: Arc::downgrade(engine), ticket };
@@ -136,7 +137,7 @@ impl Engine {
         let engine = Arc::clone(self);
         let body = move || {
             let result = run_to_end(running, source, &mut *sink);
-            engine.finish(sink, result);
+            engine.finish((sink, result, Pins::default()));
         };
         let thread = std::thread::Builder::new().name("pool-job".to_owned()).spawn(body);
         thread.map(drop).map_err(|error| {
@@ -146,9 +147,9 @@ impl Engine {
 
     /// Makes the result of a job known. The callback is the user's, and so are a waker and the drop of a result that nobody wants:
     /// if one of them panics, the job has ended all the same.
-    fn finish(&self, sink: Box<dyn Finish>, result: Result<(), Error>) {
+    fn finish(&self, (sink, result, pins): Ending) {
         let outer = FINISHING.replace(self);
-        if let Err(panic) = unwind::catch(|| sink.finish(result)) {
+        if let Err(panic) = unwind::catch(|| sink.finish(result, pins)) {
             eprintln!("the end of a job of a pool panicked: {}", Error::panicked(panic));
         }
         FINISHING.set(outer);
@@ -198,14 +199,15 @@ impl Engine {
     /// Ends a call. If that calls a callback, on a thread of its own: the callback may wait for other calls, which this thread
     /// serves.
     fn settle(self: &Arc<Self>, single: Single, result: Result<(), Error>) {
-        let Single { running, source, sink, .. } = single;
+        let Single { mut running, source, sink, .. } = single;
+        let pins = running.take_pins();
         running.abandon();
         let dropped = unwind::catch(|| drop(source));
         let result = dropped.map_err(Error::panicked).and(result);
         if !sink.calls_back() {
-            return self.finish(sink, result);
+            return self.finish((sink, result, pins));
         }
-        let ending = Arc::new(Mutex::new(Some((sink, result))));
+        let ending = Arc::new(Mutex::new(Some((sink, result, pins))));
         let (engine, shared) = (Arc::clone(self), Arc::clone(&ending));
         let thread = std::thread::Builder::new()
             .name("pool-callback".to_owned())
@@ -217,8 +219,8 @@ impl Engine {
 
     fn finish_once(&self, ending: &Mutex<Option<Ending>>) {
         let ending = ending.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some((sink, result)) = ending {
-            self.finish(sink, result);
+        if let Some(ending) = ending {
+            self.finish(ending);
         }
     }
 

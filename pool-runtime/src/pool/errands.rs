@@ -27,6 +27,12 @@ pub(crate) struct Received {
     pins: Pins,
 }
 
+impl Received {
+    pub(super) fn take_pins(&mut self) -> Pins {
+        std::mem::take(&mut self.pins)
+    }
+}
+
 /// In a token: the socket of that seat has something to read.
 pub(crate) const SOCKET: u32 = 1 << 31;
 /// A descriptor is sent before the result that needs it, so it is there as soon as the supervisor has looked.

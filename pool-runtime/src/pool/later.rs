@@ -5,16 +5,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::Inner;
+use super::arrival::Arrival;
 use super::typed::{Asked, progress};
 use crate::async_result::{AsyncResult, Callbacks, Completion, Shared};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::collect::{Collected, Gather};
 use crate::error::Error;
-use crate::imap::Single;
 use crate::job::{Finish, JobSpec, Sink, Source};
 use crate::luggage;
 use crate::payload::Payload;
 use crate::progress::Progress;
+use crate::shm::pins::Pins;
 use crate::task::{
     Bound, Caught, Encoded, Fill, Holes, ItemSource, Plain, Ready, Task, Way, stopped,
 };
@@ -66,9 +67,7 @@ where
     T: Task<Output: Send>,
     H: Fill<T::Params, A, Plain>,
 {
-    let finish = |completion, _| -> Box<dyn Finish> {
-        Box::new(Ending { sink: Single::<T>::new(), completion })
-    };
+    let finish = |completion, _| -> Box<dyn Finish> { Box::new(Arrival::<T>::new(completion)) };
     let source = Ready::new::<T::Params, H, Plain, A>(&args);
     later(bound, H::STRIDE, source, asked, finish, copy::<T>)
 }
@@ -159,21 +158,7 @@ where
         self.completion.callbacks.any()
     }
 
-    fn finish(self: Box<Self>, result: Result<(), Error>) {
-        self.completion.complete(self.sink.finish(result));
-    }
-}
-
-impl<T: Task<Output: Send>> Finish for Ending<Single<T>, T::Output> {
-    fn is_settled(&self) -> bool {
-        self.sink.has_ended()
-    }
-
-    fn calls_back(&self) -> bool {
-        self.completion.callbacks.any()
-    }
-
-    fn finish(self: Box<Self>, result: Result<(), Error>) {
+    fn finish(self: Box<Self>, result: Result<(), Error>, _: Pins) {
         self.completion.complete(self.sink.finish(result));
     }
 }

@@ -6,6 +6,7 @@
 //! pool, `life` ends it, `start` starts workers, `death` deals with one that ended, `guard` looks after deadlines, `feeding`
 //! after inputs that wait, `recall` takes over what waits behind an item that lasts.
 
+mod arrival;
 mod background;
 mod builder;
 mod death;

@@ -7,6 +7,7 @@ use super::inline::Inline;
 use super::work::Interest;
 use crate::error::Error;
 use crate::job::{JobSpec, Sink, Source};
+use crate::shm::pins::Pins;
 
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,13 @@ impl Running {
             Way::Inline(_) => true,
             Way::Fed(fed) => fed.pulled > 0 || fed.input_over,
         }
+    }
+
+    /// What the results so far have named, to be kept by whoever keeps their bytes.
+    pub(crate) fn take_pins(&mut self) -> Pins {
+        let Way::Fed(fed) = &self.0 else { return Pins::default() };
+        let mut desk = fed.engine.desk();
+        desk.job(fed.slot, fed.id).map_or_else(Pins::default, |job| job.received.take_pins())
     }
 
     /// Starts nothing more of the job and leaves what runs to its end, unobserved: how a `map` that failed goes.
