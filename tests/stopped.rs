@@ -159,8 +159,9 @@ fn stopped_and_then_killed_costs_at_most_one_item() {
         let pid = pool.worker_pids()[round as usize % 2];
         let before: usize = stream.by_ref().take(round as usize * 900).count();
         send(pid, Signal::STOP);
-        let rest = stream.by_ref().take(39_999 - before);
-        assert!(rest.map(|(_, result)| result.expect("a value")).count() == 39_999 - before);
+        let rest: Result<Vec<u64>, Error> =
+            stream.by_ref().take(39_999 - before).map(|(_, result)| result).collect();
+        assert_eq!(rest.expect("values").len(), 39_999 - before);
         failing::kill(pid);
         let last: Vec<_> = stream.map(|(_, result)| result.map_err(|error| error.kind())).collect();
         assert!(matches!(last[..], [Ok(_) | Err(ErrorKind::WorkerDied)]), "{last:?}");
