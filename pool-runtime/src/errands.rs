@@ -7,7 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use crate::error::{Error, ErrorKind};
-use crate::luggage::{Ask, SendAhead};
+use crate::luggage::{self, Ask, SendAhead};
 use crate::message::{self, FromWorker, ToWorker};
 use crate::shm::pins::{self, HandOver, Pins};
 use crate::sys::socket::Socket;
@@ -15,9 +15,22 @@ use crate::sys::socket::Socket;
 /// A worker's ways to its parent.
 pub(crate) struct Errands {
     way: Rc<Way>,
+    ways: Ways,
+}
+
+/// How descriptors come and go, and holds on shared objects.
+#[derive(Clone)]
+pub(crate) struct Ways {
     ask: Rc<Ask>,
     ahead: Rc<SendAhead>,
     hand_over: Rc<HandOver>,
+}
+
+impl Ways {
+    /// Runs `work`, whose arguments and results go these ways.
+    pub(crate) fn open<R>(self, work: impl FnOnce() -> R) -> R {
+        luggage::at_work(self.ask, self.ahead, || pins::ahead(self.hand_over, work))
+    }
 }
 
 struct Way {
@@ -53,18 +66,21 @@ impl Errands {
         };
         let to = Rc::clone(&way);
         let hand_over = move |pins| to.hand_over(pins);
-        Self { way, ask: Rc::new(ask), ahead: Rc::new(ahead), hand_over: Rc::new(hand_over) }
+        let (ask, ahead, hand_over) = (Rc::new(ask), Rc::new(ahead), Rc::new(hand_over));
+        Self { way, ways: Ways { ask, ahead, hand_over } }
     }
 
-    /// The ways of descriptors while this process works.
-    pub(crate) fn ways(&self) -> (Rc<Ask>, Rc<SendAhead>) {
-        (Rc::clone(&self.ask), Rc::clone(&self.ahead))
+    /// For as long as this process works.
+    pub(crate) fn ways(&self) -> Ways {
+        self.ways.clone()
     }
 
-    /// Runs a chunk of a job.
+    /// Runs a chunk of a job, within [`Ways::open`].
+    #[inline]
     pub(crate) fn accompany(&self, job: u64, work: impl FnOnce()) {
         self.way.job.set(job);
-        pins::ahead(Rc::clone(&self.hand_over), work);
+        work();
+        pins::let_go();
         if !self.way.pins.borrow().is_empty() {
             self.way.forget_held();
         }

@@ -19,7 +19,6 @@ use crate::board::sleep::{self, Patience};
 use crate::codec;
 use crate::errands::Errands;
 use crate::error::{Error, ErrorKind};
-use crate::luggage;
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
 use crate::registry::{self, TaskDef, TaskId};
 use crate::shared;
@@ -111,8 +110,7 @@ impl Worker {
         self.may_keep = hello.memory_limit.and_then(may_keep);
         self.cell().heeds.store(barrier::accept().into(), Release);
         self.cell().phase.store(phase::IDLE, Release);
-        let (ask, ahead) = self.errands.ways();
-        luggage::at_work(ask, ahead, || self.serve());
+        self.errands.ways().open(|| self.serve());
         self.errands.finish();
         self.cell().phase.store(phase::LEAVING, Release);
         if let Some(call) = &hello.finalizer

@@ -2,7 +2,7 @@
 //!
 //! Within [`collect`], every handle that is encoded leaves a hold in the [`Pins`], which go with the bytes: to the job, the
 //! chunk that has them. Within [`ahead`] another process is to hold the same, before it can see the bytes; that is for a worker's
-//! results. Within [`in_transit`], which is for bytes on their way to another process by themselves, it leaves a record that the
+//! results, chunk by chunk. Within [`in_transit`], which is for bytes on their way to another process by themselves, it leaves a record that the
 //! one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the object lives.
 
 use std::cell::{Cell, RefCell};
@@ -135,6 +135,8 @@ thread_local! {
     static COLLECTOR: RefCell<Option<Collector>> = const { RefCell::new(None) };
     /// Something may have to be handed over.
     static NEWS: Cell<bool> = const { Cell::new(false) };
+    /// Something may be kept within [`ahead`].
+    static KEPT: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Runs `encode`, and keeps alive what it encodes.
@@ -145,10 +147,31 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Pins) {
     }
 }
 
-/// Runs `work`, and keeps alive what it encodes until the end; whenever it calls [`hand_over`], what is new is handed over.
-pub(crate) fn ahead(hand_over: Rc<HandOver>, work: impl FnOnce()) {
-    within(Collector::Ahead(Vec::new(), 0, hand_over), work);
+/// Runs `work`, and keeps alive what it encodes until it calls [`let_go`]; whenever it calls [`hand_over`], what is new is handed
+/// over.
+pub(crate) fn ahead<R>(hand_over: Rc<HandOver>, work: impl FnOnce() -> R) -> R {
+    within(Collector::Ahead(Vec::new(), 0, hand_over), work).0
+}
+
+/// Lets go of what was kept.
+#[inline]
+pub(crate) fn let_go() {
+    if KEPT.replace(false) {
+        let_go_of_some();
+    }
+}
+
+#[cold]
+fn let_go_of_some() {
     NEWS.set(false);
+    // Dropped after the collector is not borrowed any more.
+    let _holds = COLLECTOR.with_borrow_mut(|collector| match collector {
+        Some(Collector::Ahead(holds, known, _)) => {
+            *known = 0;
+            std::mem::take(holds)
+        }
+        _ => Vec::new(),
+    });
 }
 
 /// Hands over what has been encoded since the last time. To be called before others can see the bytes: from then on they mean
@@ -236,6 +259,7 @@ pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
         }
         Some(Collector::Ahead(holds, ..)) => {
             NEWS.set(true);
+            KEPT.set(true);
             keep(holds, held);
             Ok(None)
         }
