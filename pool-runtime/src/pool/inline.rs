@@ -24,6 +24,8 @@ pub(crate) struct Inline {
     job: u64,
     next: u64,
     room: Room,
+    /// For results; between items.
+    results: Room,
 }
 
 /// Jobs without workers run in the caller's thread, perhaps one inside another and of several pools, and perhaps in a worker:
@@ -40,6 +42,7 @@ impl Inline {
             job: JOBS.fetch_add(1, Ordering::Relaxed),
             next: 0,
             room: Room::default(),
+            results: Room::default(),
         }
     }
 
@@ -85,7 +88,7 @@ impl Inline {
 
     fn run(&mut self, len: usize, ends: &[u32], sink: &mut dyn Sink) {
         let mut host = HeapHost {
-            room: Room::default(),
+            room: std::mem::take(&mut self.results),
             progress: AtomicU32::new(0),
             sink,
             spec: &self.spec,
@@ -103,6 +106,7 @@ impl Inline {
             host: &mut host,
         };
         (self.spec.task.run)(&mut batch);
+        self.results = host.room;
     }
 }
 
