@@ -72,6 +72,9 @@ impl Kind {
     }
 }
 
+/// A call says by the bits of one word which of its arguments are bound.
+const MOST_PARAMETERS: usize = 32;
+
 /// Gathers all that is wrong, so that it is told at once.
 #[derive(Default)]
 pub(crate) struct Refused {
@@ -111,6 +114,12 @@ impl Refused {
             self.add(
                 abi.span(),
                 "a task cannot be `extern`: call the foreign function from a plain `fn`",
+            );
+        }
+        if let Some(input) = sig.inputs.iter().nth(MOST_PARAMETERS) {
+            self.add(
+                input.span(),
+                "a task has at most 32 parameters: put some of them into a struct",
             );
         }
         if let Some(dots) = &sig.variadic {
