@@ -7,10 +7,12 @@ mod barrier;
 mod condition;
 mod error;
 mod event;
+mod ground;
 mod held;
 mod lock;
 #[cfg(test)]
 mod model;
+mod permits;
 mod rlock;
 mod semaphore;
 mod slices;
