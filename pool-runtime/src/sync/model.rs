@@ -2,6 +2,9 @@
 //!
 //! A model runs the very code of `word` on a ground whose words, sleeps and wake-ups loom knows.
 
+mod permits;
+mod stage;
+
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;

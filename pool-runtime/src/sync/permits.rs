@@ -97,9 +97,8 @@ impl<G: Ground> Permits<G> {
             let got = {
                 let _own_lock = self.enter()?;
                 let got = self.try_take();
-                // One that was woken leaves others asleep, as far as it knows.
                 if !got || slept {
-                    self.0.store(SLEEPERS, 1);
+                    self.leave_word(got);
                 }
                 got
             };
@@ -112,6 +111,15 @@ impl<G: Ground> Permits<G> {
                 Slice::Passed => drop(self.take_from_dead()?),
                 _ => {}
             }
+        }
+    }
+
+    /// One that goes to sleep says so. One that was woken leaves others asleep, as far as it knows, and wakes the next one if
+    /// there is a permit: who gave that back meanwhile had found nobody's word.
+    fn leave_word(self, got: bool) {
+        self.0.store(SLEEPERS, 1);
+        if got && self.available() > 0 {
+            self.ring();
         }
     }
 
