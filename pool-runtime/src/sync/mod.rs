@@ -12,6 +12,8 @@ mod held;
 mod lock;
 #[cfg(test)]
 mod model;
+mod notices;
+mod parties;
 mod permits;
 mod rlock;
 mod semaphore;

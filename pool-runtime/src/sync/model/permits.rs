@@ -79,7 +79,7 @@ fn each_permit_that_is_given_back_wakes_one() {
 /// One dies before any of its steps, beside one that waits for the permit that the other may have.
 #[test]
 fn who_waits_gets_what_the_dead_had() {
-    each_death(|step| {
+    each_death(2, |step| {
         let world = semaphore(1, UNBOUNDED, 2);
         let mortal = Process::new(&world, 1, Some(step));
         let survivor = Process::new(&world, 2, None);
@@ -95,7 +95,7 @@ fn who_waits_gets_what_the_dead_had() {
 /// One that was woken dies, before it took what it was woken for or after: another that sleeps gets it.
 #[test]
 fn a_wake_up_to_the_dead_is_not_missed() {
-    each_death(|step| {
+    each_death(2, |step| {
         let world = semaphore(1, UNBOUNDED, 3);
         let giver = Process::new(&world, 3, None);
         wait(&giver);
@@ -149,7 +149,7 @@ fn one_after_another(first: (Life, u32), second: (Life, u32)) -> [bool; 2] {
 /// Another gives back by hand what the dead one had: more than the bound are never free.
 #[test]
 fn a_bound_is_kept() {
-    each_death(|step| {
+    each_death(2, |step| {
         let world = semaphore(1, 1, 2);
         let mortal = Process::new(&world, 1, Some(step));
         let survivor = Process::new(&world, 2, None);

@@ -95,6 +95,10 @@ impl Process {
         }
     }
 
+    pub(super) fn dies_before(&self, step: u32) {
+        self.left.set(Some(step));
+    }
+
     /// Runs what the process does, after which it is dead in any case. Says whether it had got through.
     pub(super) fn live(&self, run: impl FnOnce()) -> bool {
         let ended = catch_unwind(AssertUnwindSafe(run));
@@ -216,10 +220,14 @@ pub(super) fn each_step(mut case: impl FnMut(u32) -> bool) {
     assert!((1..1000).contains(&steps), "{steps} steps");
 }
 
-/// Every interleaving of a case for every step before which its mortal one dies. It says whether that one got through.
-pub(super) fn each_death(case: impl Fn(u32) -> bool + Clone + Sync + Send + 'static) {
+/// Every interleaving, with so many preemptions, of a case for every step before which its mortal one dies. It says whether that
+/// one got through.
+pub(super) fn each_death(
+    preemptions: usize,
+    case: impl Fn(u32) -> bool + Clone + Sync + Send + 'static,
+) {
     each_step(|step| {
         let case = case.clone();
-        model(2, move || case(step)).into_iter().all(|lived| lived)
+        model(preemptions, move || case(step)).into_iter().all(|lived| lived)
     });
 }
