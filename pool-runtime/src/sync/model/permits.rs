@@ -10,7 +10,7 @@ use crate::sync::permits::{Permits, words};
 
 const UNBOUNDED: u64 = u64::MAX >> 1;
 
-/// A semaphore of `permits`, for processes whose last one looks on until the others are dead.
+/// A semaphore of `permits`, for so many processes, two of which it remembers.
 fn semaphore(permits: u64, bound: u64, processes: usize) -> Arc<World> {
     let world = World::new(words(2), processes);
     let maker = Process::new(&world, 1, None);
