@@ -1,29 +1,14 @@
-//! `Barrier`: a place where several wait for each other.
-//!
-//! Words: how many parties, the timeout of a plain `wait` (0 is none), what is under way (`PASSING`, so that one that dies in
-//! the middle of letting the others go is succeeded), whether it is broken; then the list of those that wait. Who waits looks
-//! whether the others still live: a death breaks the barrier.
+//! `Barrier`: a place where several wait for each other. Its state is in `parties`.
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::Duration;
 
-use super::held::{Held, Patience, enter};
+use super::ground::Object;
+use super::held::Patience;
+use super::parties::{self, Parties};
 use super::travels;
-use super::waiters::{self, BROKEN, TOLD, WAITING, Waiters};
 use crate::error::{Error, ErrorKind};
 use crate::shm::handle::{Handle, Kind, Mark};
-
-const PARTIES: usize = 0;
-const TIMEOUT: usize = 1;
-const UNDER_WAY: usize = 2;
-const IS_BROKEN: usize = 3;
-const LIST: usize = 4;
-
-/// Nothing; all that wait are being let go.
-const NOTHING: u64 = 0;
-const PASSING: u64 = 1;
 
 /// Room for those that were let go and have not left when others come.
 const SPARE: usize = 64;
@@ -69,53 +54,19 @@ impl Barrier {
         if parties == 0 {
             return Err(Error::new(ErrorKind::InvalidInput, "a barrier needs at least one party"));
         }
-        let too_many =
-            || Error::new(ErrorKind::InvalidInput, format!("{parties} parties are too many"));
-        let places = parties
-            .checked_mul(2)
-            .and_then(|places| places.checked_add(SPARE))
-            .ok_or_else(too_many)?;
-        let size = waiters::words(places)
-            .checked_add(LIST)
-            .and_then(|words| words.checked_mul(8))
-            .ok_or_else(too_many)?;
+        let size = size(parties).ok_or_else(|| {
+            Error::new(ErrorKind::InvalidInput, format!("{parties} parties are too many"))
+        })?;
         let handle = Handle::make(Mark::plain(Kind::Barrier), (size, 8), None, |_| ())?;
-        handle.words()[PARTIES].store(parties as u64, Release);
         let timeout = timeout
             .map_or(0, |timeout| u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX).max(1));
-        handle.words()[TIMEOUT].store(timeout, Release);
-        Ok(Self { handle })
+        let barrier = Self { handle };
+        barrier.state().begin(parties as u64, timeout);
+        Ok(barrier)
     }
 
-    fn word(&self, at: usize) -> &AtomicU64 {
-        &self.handle.words()[at]
-    }
-
-    fn waiters(&self) -> Waiters<'_> {
-        Waiters(&self.handle.words()[LIST..])
-    }
-
-    /// Takes the barrier's own lock, and finishes what a dead one had begun.
-    fn enter(&self) -> Result<Held, Error> {
-        let held = enter(&self.handle)?;
-        if self.word(UNDER_WAY).load(Acquire) == PASSING {
-            self.pass();
-        }
-        if self.is_broken() {
-            self.waiters().tell(usize::MAX, BROKEN);
-        }
-        Ok(held)
-    }
-
-    fn pass(&self) {
-        self.word(UNDER_WAY).store(PASSING, Release);
-        self.waiters().tell(usize::MAX, TOLD);
-        self.word(UNDER_WAY).store(NOTHING, Release);
-    }
-
-    fn break_it(&self) {
-        self.word(IS_BROKEN).store(1, Release);
-        self.waiters().tell(usize::MAX, BROKEN);
+    fn state(&self) -> Parties<Object<'_>> {
+        Parties(Object::of(&self.handle))
     }
 
     /// Waits until all parties have come. Gives the order in which this one came, from 0: each number once.
@@ -123,8 +74,8 @@ impl Barrier {
     /// # Errors
     /// Kind `Broken` when the barrier is broken, or breaks meanwhile.
     pub fn wait(&self) -> Result<usize, Error> {
-        match self.word(TIMEOUT).load(Acquire) {
-            0 => self.wait_with(Patience::Forever),
+        match self.state().timeout() {
+            0 => self.state().wait(Patience::Forever),
             nanoseconds => self.wait_timeout(Duration::from_nanos(nanoseconds)),
         }
     }
@@ -134,47 +85,7 @@ impl Barrier {
     /// # Errors
     /// As for [`wait`](Self::wait).
     pub fn wait_timeout(&self, limit: Duration) -> Result<usize, Error> {
-        self.wait_with(Patience::of(limit))
-    }
-
-    fn wait_with(&self, patience: Patience) -> Result<usize, Error> {
-        let (order, at) = {
-            let _own_lock = self.enter()?;
-            if self.is_broken() {
-                return Err(broken());
-            }
-            let order = self.waiters().count();
-            if order + 1 >= self.parties() {
-                return self.complete(order);
-            }
-            (order, self.waiters().enter(self.handle.own().word)?)
-        };
-        let slept = self.waiters().sleep(at, patience, || self.look_after());
-        let _own_lock = self.enter()?;
-        if self.waiters().state(at) == WAITING {
-            self.break_it();
-        }
-        let told = self.waiters().leave(at);
-        slept?;
-        if told == TOLD { Ok(order) } else { Err(broken()) }
-    }
-
-    /// The last has come.
-    fn complete(&self, order: usize) -> Result<usize, Error> {
-        if self.waiters().forget_dead().waiting > 0 {
-            self.break_it();
-            return Err(broken());
-        }
-        self.pass();
-        Ok(order)
-    }
-
-    fn look_after(&self) -> Result<(), Error> {
-        let _own_lock = self.enter()?;
-        if self.waiters().forget_dead().waiting > 0 {
-            self.break_it();
-        }
-        Ok(())
+        self.state().wait(Patience::of(limit))
     }
 
     /// Breaks the barrier: all that wait get an error, and all that come, until [`reset`](Self::reset).
@@ -182,9 +93,7 @@ impl Barrier {
     /// # Errors
     /// Kind `Disconnected` in a child of a plain `fork`.
     pub fn abort(&self) -> Result<(), Error> {
-        let _own_lock = self.enter()?;
-        self.break_it();
-        Ok(())
+        self.state().abort()
     }
 
     /// Makes the barrier as new. Those that wait get an error of kind `Broken`.
@@ -192,31 +101,29 @@ impl Barrier {
     /// # Errors
     /// As for [`abort`](Self::abort).
     pub fn reset(&self) -> Result<(), Error> {
-        let _own_lock = self.enter()?;
-        self.break_it();
-        self.word(IS_BROKEN).store(0, Release);
-        Ok(())
+        self.state().reset()
     }
 
     /// How many must come.
     pub fn parties(&self) -> usize {
-        self.word(PARTIES).load(Acquire) as usize
+        self.state().parties()
     }
 
     /// How many wait now.
     pub fn n_waiting(&self) -> usize {
-        self.waiters().count()
+        self.state().count()
     }
 
     /// Whether it is broken.
     pub fn is_broken(&self) -> bool {
-        self.word(IS_BROKEN).load(Acquire) != 0
+        self.state().is_broken()
     }
 }
 
-#[cold]
-fn broken() -> Error {
-    Error::new(ErrorKind::Broken, "a party failed, or it was aborted or reset")
+/// Bytes of a barrier for so many; `None` when there are too many to be counted.
+fn size(parties: usize) -> Option<usize> {
+    let places = parties.checked_mul(2)?.checked_add(SPARE)?;
+    (places < usize::MAX / 32).then(|| 8 * parties::words(places))
 }
 
 impl fmt::Debug for Barrier {

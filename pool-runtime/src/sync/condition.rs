@@ -1,16 +1,15 @@
-//! `Condition`: waiting, under a lock, for what another does under the same lock.
-//!
-//! The state is a list of those that wait, under the condition's own lock, which is not the user's. A word to one that died
-//! before it acted on it goes to the next.
+//! `Condition`: waiting, under a lock, for what another does under the same lock. Its state is in `notices`.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::error::LockError;
-use super::held::{Patience, enter};
+use super::ground::Object;
+use super::held::Patience;
 use super::lock::Lock;
+use super::notices::Notices;
 use super::travels;
-use super::waiters::{self, TOLD, Waiters};
+use super::waiters;
 use super::word::Taken;
 use crate::error::{Error, ErrorKind};
 use crate::shm::handle::{Handle, Kind, Mark};
@@ -63,8 +62,8 @@ impl Condition {
         })
     }
 
-    fn waiters(&self) -> Waiters<'_> {
-        Waiters(self.handle.words())
+    fn notices(&self) -> Notices<Object<'_>> {
+        Notices(Object::of(&self.handle))
     }
 
     /// Gives the lock back, waits until it is notified, and takes the lock again.
@@ -132,34 +131,13 @@ impl Condition {
             let text = "the guard is not of the lock that the condition was made with";
             return Err(LockError::from_error(Error::new(ErrorKind::InvalidInput, text)));
         }
-        let at = self.enlist().map_err(LockError::from_error)?;
+        let at = self.notices().enlist().map_err(LockError::from_error)?;
         let mut told = Ok(false);
-        match held.without(|| told = self.sleep(at, patience)) {
+        match held.without(|| told = self.notices().wait(at, patience)) {
             Ok(Taken::Plainly) => told.map(|told| (guard, told)).map_err(LockError::from_error),
             Ok(Taken::FromTheDead) => Err(LockError::owner_died(guard)),
             Err(refusal) => Err(LockError::from_error(refusal.into())),
         }
-    }
-
-    fn enlist(&self) -> Result<usize, Error> {
-        let _own_lock = enter(&self.handle)?;
-        self.waiters().enter(self.handle.own().word)
-    }
-
-    /// Waits at a place, leaves it, and says whether it was told to.
-    fn sleep(&self, at: usize, patience: Patience) -> Result<bool, Error> {
-        let slept = self.waiters().sleep(at, patience, || self.pass_on());
-        let _own_lock = enter(&self.handle)?;
-        let told = self.waiters().leave(at) == TOLD;
-        slept.map(|()| told)
-    }
-
-    /// Hands on what was said to those that died before they heard it.
-    fn pass_on(&self) -> Result<(), Error> {
-        let _own_lock = enter(&self.handle)?;
-        let lost = self.waiters().forget_dead();
-        self.waiters().tell(lost.told, TOLD);
-        Ok(())
     }
 
     /// Notifies the one that has waited longest, if any waits.
@@ -175,9 +153,7 @@ impl Condition {
     /// # Errors
     /// As for [`notify_one`](Self::notify_one).
     pub fn notify(&self, n: usize) -> Result<(), Error> {
-        let _own_lock = enter(&self.handle)?;
-        self.waiters().tell(n, TOLD);
-        Ok(())
+        self.notices().notify(n)
     }
 
     /// Notifies all that wait.
@@ -190,7 +166,7 @@ impl Condition {
 
     /// How many wait.
     pub fn n_waiting(&self) -> usize {
-        self.waiters().count()
+        self.notices().count()
     }
 }
 

@@ -7,10 +7,14 @@ mod barrier;
 mod condition;
 mod error;
 mod event;
+mod ground;
 mod held;
 mod lock;
 #[cfg(test)]
 mod model;
+mod notices;
+mod parties;
+mod permits;
 mod rlock;
 mod semaphore;
 mod slices;

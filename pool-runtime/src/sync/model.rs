@@ -2,6 +2,11 @@
 //!
 //! A model runs the very code of `word` on a ground whose words, sleeps and wake-ups loom knows.
 
+mod notices;
+mod parties;
+mod permits;
+mod stage;
+
 use std::time::Duration;
 
 use loom::cell::UnsafeCell;

@@ -1,37 +1,19 @@
-//! `Semaphore` and `BoundedSemaphore`: so many permits, of which each process's stand beside its name.
-//!
-//! Words: how many permits are free, the bound, whether anybody sleeps; the journal; then the accounts, a process and how
-//! many permits it has. The free permits and an account change together: what they are to be is written into the journal
-//! first, and whoever takes the semaphore's own lock next finishes what a dead one had begun.
+//! `Semaphore` and `BoundedSemaphore`: so many permits, of which each process's stand beside its name (`permits`).
 
 use std::fmt;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use super::held::{Held, Patience, enter};
-use super::slices::{Slice, Slices};
+use super::ground::Object;
+use super::held::Patience;
+use super::permits::{self, Permits};
 use super::travels;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::shm::handle::{Handle, Kind, Mark};
-use crate::shm::process;
-use crate::sys::{fork, futex};
+use crate::sys::fork;
 
-const AVAILABLE: usize = 0;
-const BOUND: usize = 1;
-/// Not 0: somebody may be asleep on the bell.
-const SLEEPERS: usize = 2;
-/// The journal: 1 while it holds; what is to be available; the account, its process and its permits.
-const HOLDS: usize = 3;
-const NEW_AVAILABLE: usize = 4;
-const ACCOUNT: usize = 5;
-const NEW_PROCESS: usize = 6;
-const NEW_PERMITS: usize = 7;
-const ACCOUNTS: usize = 8;
-/// Processes whose permits are remembered. Those of others are lost when they die.
+/// Processes whose permits are remembered.
 const N_ACCOUNTS: usize = 250;
-const NO_ACCOUNT: u64 = u64::MAX;
-const SIZE: usize = 8 * (ACCOUNTS + 2 * N_ACCOUNTS);
+const SIZE: usize = 8 * permits::words(N_ACCOUNTS);
 
 /// So many permits, for threads of any process.
 ///
@@ -76,8 +58,7 @@ macro_rules! semaphore {
             pub fn new(permits: usize) -> Result<Self, Error> {
                 let handle = Handle::make(Mark::plain(Kind::$type), (SIZE, 8), None, |_| ())?;
                 let bound: fn(usize) -> u64 = $bound;
-                handle.words()[AVAILABLE].store(permits as u64, Release);
-                handle.words()[BOUND].store(bound(permits), Release);
+                state(&handle).begin(permits as u64, bound(permits));
                 Ok(Self { handle })
             }
 
@@ -86,7 +67,7 @@ macro_rules! semaphore {
             /// # Errors
             /// Kind `Disconnected` in a child of a plain `fork`.
             pub fn acquire(&self) -> Result<Permit, Error> {
-                let permit = Shared(&self.handle).acquire(Patience::Forever)?;
+                let permit = acquire(&self.handle, Patience::Forever)?;
                 Ok(permit.unwrap_or_else(|| unreachable!("waiting for ever has no end")))
             }
 
@@ -95,7 +76,7 @@ macro_rules! semaphore {
             /// # Errors
             /// As for [`acquire`](Self::acquire).
             pub fn try_acquire(&self) -> Result<Option<Permit>, Error> {
-                Shared(&self.handle).acquire(Patience::None)
+                acquire(&self.handle, Patience::None)
             }
 
             /// Takes a permit if there is one within `limit`; `None` if there is not.
@@ -103,7 +84,7 @@ macro_rules! semaphore {
             /// # Errors
             /// As for [`acquire`](Self::acquire).
             pub fn acquire_timeout(&self, limit: Duration) -> Result<Option<Permit>, Error> {
-                Shared(&self.handle).acquire(Patience::of(limit))
+                acquire(&self.handle, Patience::of(limit))
             }
 
             /// Adds a permit: one that was forgotten, maybe in another process.
@@ -111,12 +92,12 @@ macro_rules! semaphore {
             /// # Errors
             /// Kind `InvalidInput` when there would be too many, `Disconnected` in a child of a plain `fork`.
             pub fn release(&self) -> Result<(), Error> {
-                Shared(&self.handle).release()
+                state(&self.handle).release()
             }
 
             /// How many permits are free now.
             pub fn available(&self) -> usize {
-                self.handle.words()[AVAILABLE].load(Acquire) as usize
+                state(&self.handle).available() as usize
             }
         }
 
@@ -152,155 +133,17 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         if !fork::is_copy() {
-            Shared(&self.handle).leave(self.frees);
+            state(&self.handle).leave(self.frees);
         }
     }
 }
 
-/// What both kinds are.
-#[derive(Clone, Copy)]
-struct Shared<'a>(&'a Handle);
+fn state(handle: &Handle) -> Permits<Object<'_>> {
+    Permits(Object::of(handle))
+}
 
-impl Shared<'_> {
-    fn word(&self, at: usize) -> &AtomicU64 {
-        &self.0.words()[at]
-    }
-
-    fn account(&self, at: usize) -> (&AtomicU64, &AtomicU64) {
-        (self.word(ACCOUNTS + 2 * at), self.word(ACCOUNTS + 2 * at + 1))
-    }
-
-    /// Takes the semaphore's own lock, and finishes what a dead one had begun.
-    fn enter(&self) -> Result<Held, Error> {
-        let held = enter(self.0)?;
-        if self.word(HOLDS).load(Acquire) != 0 {
-            self.apply();
-        }
-        Ok(held)
-    }
-
-    /// Both at once: `available` permits are free, and account `at` is `process`'s, with `permits`.
-    fn change(&self, available: u64, at: u64, process: u64, permits: u64) {
-        self.word(NEW_AVAILABLE).store(available, Relaxed);
-        self.word(ACCOUNT).store(at, Relaxed);
-        self.word(NEW_PROCESS).store(process, Relaxed);
-        self.word(NEW_PERMITS).store(permits, Relaxed);
-        self.word(HOLDS).store(1, Release);
-        self.apply();
-    }
-
-    fn apply(&self) {
-        let at = self.word(ACCOUNT).load(Relaxed);
-        if at < N_ACCOUNTS as u64 {
-            let (process, permits) = self.account(at as usize);
-            process.store(self.word(NEW_PROCESS).load(Relaxed), Relaxed);
-            permits.store(self.word(NEW_PERMITS).load(Relaxed), Relaxed);
-        }
-        self.word(AVAILABLE).store(self.word(NEW_AVAILABLE).load(Relaxed), Release);
-        self.word(HOLDS).store(0, Release);
-    }
-
-    fn acquire(&self, patience: Patience) -> Result<Option<Permit>, Error> {
-        let (mut slices, mut slept) = (Slices::new(patience), false);
-        let bell = &self.0.slot().bell;
-        loop {
-            let seen = bell.load(Acquire);
-            let got = {
-                let _own_lock = self.enter()?;
-                let got = self.try_take();
-                // One that was woken leaves others asleep, as far as it knows.
-                if !got || slept {
-                    self.word(SLEEPERS).store(1, Release);
-                }
-                got
-            };
-            if got {
-                return Ok(Some(Permit { handle: self.0.clone(), frees: 1 }));
-            }
-            slept = true;
-            match slices.sleep(bell, seen) {
-                Slice::Over if !self.take_from_dead()? => return Ok(None),
-                Slice::Passed => drop(self.take_from_dead()?),
-                _ => {}
-            }
-        }
-    }
-
-    fn try_take(&self) -> bool {
-        let available = self.word(AVAILABLE).load(Acquire);
-        if available == 0 {
-            return false;
-        }
-        let me = self.0.own().word;
-        let mine = |&at: &usize| self.account(at).0.load(Relaxed) == me;
-        let used = |&at: &usize| self.account(at).0.load(Relaxed) != 0;
-        let empty = |&at: &usize| self.account(at).1.load(Relaxed) == 0;
-        let at =
-            (0..N_ACCOUNTS).take_while(used).find(mine).or_else(|| (0..N_ACCOUNTS).find(empty));
-        let permits = at.map_or(0, |at| self.account(at).1.load(Relaxed));
-        self.change(available - 1, at.map_or(NO_ACCOUNT, |at| at as u64), me, permits + 1);
-        true
-    }
-
-    /// Frees the permits of processes that died; whether there were any. Their accounts stay, empty, for others.
-    fn take_from_dead(&self) -> Result<bool, Error> {
-        let _own_lock = self.enter()?;
-        let mut found = false;
-        for at in 0..N_ACCOUNTS {
-            let (process, permits) = self.account(at);
-            let (process, permits) = (process.load(Relaxed), permits.load(Relaxed));
-            if process == 0 {
-                break;
-            }
-            if permits > 0 && !process::word_seems_alive(process) {
-                let bound = self.word(BOUND).load(Acquire);
-                let available = (self.word(AVAILABLE).load(Acquire) + permits).min(bound);
-                self.change(available, at as u64, process, 0);
-                found = true;
-            }
-        }
-        if found {
-            self.ring();
-        }
-        Ok(found)
-    }
-
-    /// A permit of this process ends; `free` of it becomes free.
-    fn leave(&self, free: u64) {
-        let Ok(_own_lock) = self.enter() else { return };
-        let me = self.0.own().word;
-        let at = (0..N_ACCOUNTS).find(|&at| self.account(at).0.load(Relaxed) == me);
-        let permits = at.map_or(0, |at| self.account(at).1.load(Relaxed));
-        // A permit that was released by hand before does not count twice.
-        let bound = self.word(BOUND).load(Acquire);
-        let available = (self.word(AVAILABLE).load(Acquire) + free).min(bound);
-        self.change(
-            available,
-            at.map_or(NO_ACCOUNT, |at| at as u64),
-            me,
-            permits.saturating_sub(1),
-        );
-        if free > 0 {
-            self.ring();
-        }
-    }
-
-    fn release(&self) -> Result<(), Error> {
-        let _own_lock = self.enter()?;
-        let available = self.word(AVAILABLE).load(Acquire);
-        if available >= self.word(BOUND).load(Acquire) {
-            return Err(Error::new(ErrorKind::InvalidInput, "the semaphore is released too often"));
-        }
-        self.change(available + 1, NO_ACCOUNT, 0, 0);
-        self.ring();
-        Ok(())
-    }
-
-    fn ring(&self) {
-        let bell = &self.0.slot().bell;
-        bell.fetch_add(1, Release);
-        if self.word(SLEEPERS).swap(0, Relaxed) != 0 {
-            futex::wake(bell, 1);
-        }
-    }
+/// A permit, if there is one in time.
+fn acquire(handle: &Handle, patience: Patience) -> Result<Option<Permit>, Error> {
+    let got = state(handle).acquire(patience)?;
+    Ok(got.then(|| Permit { handle: handle.clone(), frees: 1 }))
 }

@@ -33,9 +33,14 @@ impl Slices {
         Self { patience, next: FIRST }
     }
 
+    /// What is left of the wait; `None` for ever.
+    pub(crate) fn left(&self) -> Option<Duration> {
+        self.patience.left()
+    }
+
     /// Sleeps while `word` is `value`.
     pub(crate) fn sleep(&mut self, word: &AtomicU32, value: u32) -> Slice {
-        let left = self.patience.left();
+        let left = self.left();
         if left.is_some_and(|left| left.is_zero()) {
             return Slice::Over;
         }

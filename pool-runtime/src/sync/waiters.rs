@@ -10,16 +10,12 @@
 //! | `BROKEN` 3 | the same | it must go, with an error |
 //!
 //! The second says which process it is of. Every change is one store, made under the object's own lock, so a death leaves
-//! each place as it was or as it was to be. Places of the dead are freed by whoever looks.
+//! each place as it was or as it was to be. Places of the dead are freed by whoever looks, after what follows from their death.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering::{Acquire, Release};
-
+use super::ground::Ground;
 use super::held::Patience;
 use super::slices::{Slice, Slices};
 use crate::error::{Error, ErrorKind};
-use crate::shm::process;
-use crate::sys::futex;
 
 const FREE: u64 = 0;
 pub(crate) const WAITING: u64 = 1;
@@ -32,87 +28,93 @@ pub(crate) const fn words(places: usize) -> usize {
     2 * places
 }
 
-/// The list in an object's words.
+/// The list in an object's words, from one of them to the last.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Waiters<'a>(pub(crate) &'a [AtomicU64]);
+pub(crate) struct Waiters<G> {
+    pub(crate) ground: G,
+    pub(crate) from: usize,
+}
 
-impl<'a> Waiters<'a> {
-    fn places(self) -> impl DoubleEndedIterator<Item = (usize, &'a AtomicU64, &'a AtomicU64)> {
-        self.0.chunks_exact(2).enumerate().map(|(at, words)| (at, &words[0], &words[1]))
+impl<G: Ground> Waiters<G> {
+    fn places(self) -> std::ops::Range<usize> {
+        0..(self.ground.size() - self.from) / 2
     }
 
-    fn place(self, at: usize) -> &'a AtomicU64 {
-        &self.0[2 * at]
+    fn place(self, at: usize) -> u64 {
+        self.ground.load(self.from + 2 * at)
     }
 
-    /// Enters the caller, and gives its place.
+    fn set(self, at: usize, place: u64) {
+        self.ground.store(self.from + 2 * at, place);
+    }
+
+    fn is_of_the_dead(self, at: usize) -> bool {
+        !self.ground.seems_alive(self.ground.load(self.from + 2 * at + 1))
+    }
+
+    /// Enters the caller, and gives its place. If there is none, those of the dead are [forgotten](Self::forget_dead) first.
     ///
     /// # Errors
     /// Kind `Full` when every place is taken by somebody who lives.
-    pub(crate) fn enter(self, me: u64) -> Result<usize, Error> {
-        let free = |(_, state, _): &(usize, &AtomicU64, &AtomicU64)| state.load(Acquire) == FREE;
+    pub(crate) fn enter(self, heir: impl FnMut(u64)) -> Result<usize, Error> {
+        let free = |&at: &usize| self.place(at) == FREE;
         let found = self.places().find(free).or_else(|| {
-            self.forget_dead();
+            self.forget_dead(heir);
             self.places().find(free)
         });
-        let (at, state, process) =
+        let at =
             found.ok_or_else(|| Error::new(ErrorKind::Full, "too many wait for one object"))?;
-        let last = self.places().map(|(_, state, _)| state.load(Acquire) >> 32).max().unwrap_or(0);
-        process.store(me, Release);
-        state.store(WAITING | (last + 1) << 32, Release);
+        let last = self.places().map(|at| self.place(at) >> 32).max().unwrap_or(0);
+        self.ground.store(self.from + 2 * at + 1, self.ground.me());
+        self.set(at, WAITING | (last + 1) << 32);
         Ok(at)
     }
 
     /// What the one at a place has been told.
     pub(crate) fn state(self, at: usize) -> u64 {
-        self.place(at).load(Acquire) & STATE
+        self.place(at) & STATE
     }
 
     /// Frees a place, and says what its holder had been told.
     pub(crate) fn leave(self, at: usize) -> u64 {
         let state = self.state(at);
-        self.place(at).store(FREE, Release);
+        self.set(at, FREE);
         state
     }
 
     /// How many wait.
     pub(crate) fn count(self) -> usize {
-        self.places().filter(|(_, state, _)| state.load(Acquire) & STATE == WAITING).count()
+        self.places().filter(|&at| self.state(at) == WAITING).count()
     }
 
-    /// Whether one that waits, or was told and has not gone, has died; its place is freed. A word to it is lost.
-    pub(crate) fn forget_dead(self) -> Lost {
-        let mut lost = Lost::default();
-        for (_, state, process) in self.places() {
-            let now = state.load(Acquire);
-            if now != FREE && !process::word_seems_alive(process.load(Acquire)) {
-                lost.waiting += usize::from(now & STATE == WAITING);
-                lost.told += usize::from(now & STATE == TOLD);
-                state.store(FREE, Release);
+    /// Frees the places of those that died while they waited, or were told and had not gone. `heir` hears of each what it had
+    /// been told, and before its place is free: if the caller dies in between, the next one hears it again.
+    pub(crate) fn forget_dead(self, mut heir: impl FnMut(u64)) {
+        for at in self.places() {
+            if self.place(at) != FREE && self.is_of_the_dead(at) {
+                heir(self.state(at));
+                self.set(at, FREE);
             }
         }
-        lost
     }
 
-    /// Tells the `n` that came first, of those that live; says how many there were.
-    pub(crate) fn tell(self, n: usize, what: u64) -> usize {
-        let mut waiting: Vec<_> =
-            self.places().filter(|(_, state, _)| state.load(Acquire) & STATE == WAITING).collect();
-        waiting.sort_by_key(|(_, state, _)| state.load(Acquire) >> 32);
+    /// Tells the `n` that came first, of those that live.
+    pub(crate) fn tell(self, n: usize, what: u64) {
+        let mut waiting: Vec<_> = self.places().filter(|&at| self.state(at) == WAITING).collect();
+        waiting.sort_by_key(|&at| self.place(at) >> 32);
         let mut told = 0;
-        for (_, state, process) in waiting {
+        for at in waiting {
             if told == n {
                 break;
             }
-            if !process::word_seems_alive(process.load(Acquire)) {
-                state.store(FREE, Release);
+            if self.is_of_the_dead(at) {
+                self.set(at, FREE);
                 continue;
             }
-            state.store(what | state.load(Acquire) & !STATE, Release);
-            futex::wake(futex::low_half(state), 1);
+            self.set(at, what | self.place(at) & !STATE);
+            self.ground.wake(self.from + 2 * at);
             told += 1;
         }
-        told
     }
 
     /// Sleeps until the one at `at` is told something; `on_slice` is run now and then, to look after the dead.
@@ -124,7 +126,7 @@ impl<'a> Waiters<'a> {
     ) -> Result<(), Error> {
         let mut slices = Slices::new(patience);
         while self.state(at) == WAITING {
-            match slices.sleep(futex::low_half(self.place(at)), WAITING as u32) {
+            match self.ground.sleep(&mut slices, self.from + 2 * at, WAITING as u32) {
                 Slice::Woken => {}
                 Slice::Passed => on_slice()?,
                 Slice::Over => break,
@@ -132,12 +134,4 @@ impl<'a> Waiters<'a> {
         }
         Ok(())
     }
-}
-
-/// What the dead had with them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lost {
-    pub(crate) waiting: usize,
-    /// Words that nobody acted on.
-    pub(crate) told: usize,
 }
