@@ -5,8 +5,10 @@ use std::hint::black_box;
 use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+/// An item of which the compiler does not know what it is: else it makes one loop over vectors of the million that threads
+/// share, and nothing is called any more.
 pub fn noop(x: u64) -> u64 {
-    x.wrapping_add(1)
+    black_box(x).wrapping_add(1)
 }
 
 /// Work of a known length: a chain in which each step waits for the one before.
