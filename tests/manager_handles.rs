@@ -1,5 +1,7 @@
 //! Handles of shared objects in a manager: what is stored lives, what is taken away or whose holder dies is given back.
 
+mod traces;
+
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,32 +9,7 @@ use std::time::{Duration, Instant};
 use pool_runtime::manager;
 use pool_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Longer than anything here takes, shorter than a test run may hang.
-const LONG: Duration = Duration::from_secs(30);
-
-fn value(number: i64) -> Value<i64> {
-    Value::new(number).expect("a value")
-}
-
-/// Its form as bytes, which keeps nothing alive: with it one can see whether the object is still there.
-fn trace(value: &Value<i64>) -> String {
-    serde_json::to_string(value).expect("bytes")
-}
-
-fn lives(trace: &str) -> bool {
-    serde_json::from_str::<Value<i64>>(trace).is_ok()
-}
-
-/// Waits until the object is given back. What the dead held comes back with a sweep, and that comes with new objects.
-fn ends(trace: &str) {
-    let begun = Instant::now();
-    while lives(trace) {
-        assert!(begun.elapsed() < LONG, "it never came back");
-        drop(value(0));
-        thread::sleep(Duration::from_millis(1));
-    }
-}
+use traces::{LONG, ends, lives, trace, value};
 
 #[test]
 fn a_list_keeps_what_its_elements_name() {
