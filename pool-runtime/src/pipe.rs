@@ -115,6 +115,9 @@ impl<T: Serialize + DeserializeOwned> Connection<T> {
     /// # Errors
     /// Kind `Disconnected` when the other end is closed and everything that was sent there has been received; `Decode` when
     /// what came is no `T`, after which the connection goes on; `Io` when descriptors have run out.
+    ///
+    /// A value with a handle in it may have come too late: then the kind is what opening the handle gives, and the connection
+    /// goes on. That is `Disconnected`, too, for a proxy of a [`Manager`](crate::Manager) whose server is gone.
     pub fn recv(&self) -> Result<T, Error> {
         wire::receive(&self.end.socket, None, decode)
     }
