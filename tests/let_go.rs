@@ -125,6 +125,21 @@ fn a_sender_that_encodes() {
     killed(Process::spawn(task).expect("a process"), &event, &bytes);
 }
 
+#[pool_task]
+fn receives(pipe: Connection<Decoded>, event: Event) {
+    assert!(TRAP.set((event, true)).is_ok());
+    drop(pipe.recv());
+}
+
+#[test]
+fn a_receiver_that_decodes() {
+    let (event, (here, there)) = (Event::new().expect("an event"), pipe().expect("a pipe"));
+    let (item, bytes) = array();
+    here.send((Trap, item)).expect("it is open");
+    let task = task!(receives(there, event.clone()));
+    killed(Process::spawn(task).expect("a process"), &event, &bytes);
+}
+
 #[test]
 fn a_large_value_in_a_pipe_is_let_go_of_when_it_was_received() {
     let (here, there) = pipe::<Encoded>().expect("a pipe");

@@ -1,5 +1,7 @@
 //! Handles of shared objects in a manager: what is stored lives, what is taken away or whose holder dies is given back.
 
+mod traces;
+
 use std::os::unix::fs::MetadataExt;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,32 +9,7 @@ use std::time::{Duration, Instant};
 use pool_runtime::manager;
 use pool_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
-
-/// Longer than anything here takes, shorter than a test run may hang.
-const LONG: Duration = Duration::from_secs(30);
-
-fn value(number: i64) -> Value<i64> {
-    Value::new(number).expect("a value")
-}
-
-/// Its form as bytes, which keeps nothing alive: with it one can see whether the object is still there.
-fn trace(value: &Value<i64>) -> String {
-    serde_json::to_string(value).expect("bytes")
-}
-
-fn lives(trace: &str) -> bool {
-    serde_json::from_str::<Value<i64>>(trace).is_ok()
-}
-
-/// Waits until the object is given back. What the dead held comes back with a sweep, and that comes with new objects.
-fn ends(trace: &str) {
-    let begun = Instant::now();
-    while lives(trace) {
-        assert!(begun.elapsed() < LONG, "it never came back");
-        drop(value(0));
-        thread::sleep(Duration::from_millis(1));
-    }
-}
+use traces::{LONG, ends, lives, trace, value};
 
 #[test]
 fn a_list_keeps_what_its_elements_name() {
@@ -129,6 +106,56 @@ fn modify_keeps_what_its_result_names() {
     ends(&three);
     drop(d.modify(2, task!(again(_, value(9)))).expect("modify"));
     assert_eq!(d.get(&2).expect("get").expect("an entry").get().expect("it lives"), 9);
+}
+
+#[pool_task]
+fn count(old: Option<u8>) -> u8 {
+    old.unwrap_or(0) + 1
+}
+
+#[test]
+fn a_dict_keeps_what_its_keys_name() {
+    let m = Manager::start().expect("a server");
+    let d = m.dict::<Value<i64>, u8>().expect("a dict");
+    let first = value(5);
+    let gone = trace(&first);
+    assert_eq!(d.insert(first, 1).expect("insert"), None);
+    let first = d.keys().expect("keys").pop().expect("a key");
+    assert_eq!(first.get().expect("it lives"), 5);
+    assert_eq!(d.get(&first).expect("get"), Some(1));
+    assert_eq!(d.insert(first, 2).expect("insert"), Some(1));
+    let (first, two) = d.items().expect("items").pop().expect("an entry");
+    assert_eq!((first.get().expect("it lives"), two), (5, 2));
+    assert_eq!(d.remove(&first).expect("remove"), Some(2));
+    drop(first);
+    ends(&gone);
+    let keys = [value(6), value(7), value(8)];
+    let traces = keys.each_ref().map(trace);
+    let [updated, modified, with_dict] = keys;
+    d.update([(updated, 1)]).expect("update");
+    assert_eq!(d.modify(modified, task!(count(_))).expect("modify"), 1);
+    assert!(traces.iter().all(|trace| lives(trace)));
+    d.clear().expect("clear");
+    ends(&traces[0]);
+    ends(&traces[1]);
+    d.insert(with_dict, 1).expect("insert");
+    assert!(lives(&traces[2]));
+    drop(d);
+    ends(&traces[2]);
+}
+
+#[test]
+fn a_dict_keeps_the_objects_that_are_its_keys() {
+    let m = Manager::start().expect("a server");
+    let d = m.dict::<List<u8>, u8>().expect("a dict");
+    d.insert(m.list().expect("a list"), 1).expect("insert");
+    assert_eq!(m.objects().expect("count"), 2);
+    let key = d.keys().expect("keys").pop().expect("a key");
+    key.push(7).expect("it is there");
+    assert_eq!(d.remove(&key).expect("remove"), Some(1));
+    assert_eq!(key.to_vec().expect("it is there"), [7]);
+    drop(key);
+    assert_eq!(m.objects().expect("count"), 1);
 }
 
 #[derive(Serialize, Deserialize)]

@@ -206,6 +206,20 @@ fn a_value_that_refuses_is_an_error_of_its_own() {
 }
 
 #[test]
+fn a_proxy_whose_server_is_gone_is_an_error_of_its_own() {
+    let (here, there) = pipe().expect("a pipe");
+    let m = Manager::start().expect("a server");
+    here.send(Some(m.list::<u8>().expect("a list"))).expect("it is open");
+    here.send(None).expect("it is open");
+    drop(m);
+    let error = there.recv().expect_err("it comes too late");
+    assert_eq!(error.kind(), ErrorKind::Disconnected);
+    assert!(there.recv().expect("the connection goes on").is_none());
+    drop(here);
+    assert_eq!(there.recv().expect_err("that was all").kind(), ErrorKind::Disconnected);
+}
+
+#[test]
 fn several_pipes_until_their_ends() {
     // TestWait.test_wait, test_wait_socket, test_wait_slow
     let mut open = Vec::new();

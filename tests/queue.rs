@@ -213,7 +213,11 @@ fn an_item_that_cannot_be_encoded() {
 fn a_connection_does_not_go_into_a_queue() {
     let queue = Queue::<Connection<u8>>::unbounded().expect("there is memory");
     let (here, _there) = pipe().expect("a pipe");
-    assert_eq!(kind(queue.put(here)), Some(ErrorKind::Encode));
+    let error = queue.put(here).expect_err("only bytes lie in a queue");
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    for part in ["connection cannot lie in a queue", "as an argument", "through a connection"] {
+        assert!(error.to_string().contains(part), "{error}");
+    }
     assert!(queue.is_empty());
 }
 

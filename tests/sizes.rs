@@ -4,7 +4,9 @@ mod common;
 
 use common::{memory_kib, watchdog, watchdog_of, workers};
 use pool_runtime::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::de::{SeqAccess, Visitor};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[pool_task]
 fn echo(bytes: Vec<u8>) -> Vec<u8> {
@@ -139,4 +141,66 @@ fn five_gibibytes_each_way() {
     drop(values);
     let values = par_apply!(make(LEN); pool = pool).unwrap();
     assert_eq!((values.len(), values[0], values[LEN - 1]), (LEN, LEN as u64, 7));
+}
+
+/// One message of so many pieces, each of a letter of its own; neither side ever has more than one of them at hand.
+#[derive(Debug, PartialEq)]
+struct Pieces(usize);
+
+const PIECE: usize = 1 << 20;
+
+fn letter(number: usize) -> u8 {
+    b'a' + (number % 26) as u8
+}
+
+impl Serialize for Pieces {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut pieces = serializer.serialize_seq(Some(self.0))?;
+        for number in 0..self.0 {
+            let piece = String::from_utf8(vec![letter(number); PIECE]).expect("letters");
+            pieces.serialize_element(&piece)?;
+        }
+        pieces.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Pieces {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Count)
+    }
+}
+
+struct Count;
+
+impl<'de> Visitor<'de> for Count {
+    type Value = Pieces;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("pieces")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut pieces: A) -> Result<Pieces, A::Error> {
+        let mut count = 0;
+        while let Some(piece) = pieces.next_element::<String>()? {
+            let whole =
+                piece.len() == PIECE && piece.bytes().step_by(4099).all(|b| b == letter(count));
+            assert!(whole, "piece {count} is another one");
+            count += 1;
+        }
+        Ok(Pieces(count))
+    }
+}
+
+/// Beyond what 31 bits count, where there is memory for one copy; that is seconds of page faults.
+#[test]
+fn a_message_of_gibibytes_through_a_pipe() {
+    let _dog = watchdog();
+    let count = match (cfg!(debug_assertions), memory_kib("MemAvailable") >> 20) {
+        (false, 6..) => (2 << 10) + 1,
+        (false, 3..) => 1 << 10,
+        _ => 64,
+    };
+    let (here, there) = pipe().unwrap();
+    here.send(Pieces(count)).unwrap();
+    assert_eq!(there.recv().unwrap(), Pieces(count));
 }

@@ -203,8 +203,8 @@ fn no_more(error: std::io::Error) -> Error {
 
 #[cold]
 fn no_way() -> Error {
-    let text = "a file, socket or connection goes only directly to another process: \
-                as an argument or a result of a task or a process, or through a connection";
+    let text = "a file, socket or connection cannot lie in a queue, a manager or anywhere else as bytes: it goes only directly \
+                to another process, as an argument or a result of a task or a process, or through a connection";
     Error::new(ErrorKind::Encode, text)
 }
 

@@ -15,18 +15,22 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::codec::{Codec, In, Level, SERDE};
 use crate::error::{Error, ErrorKind};
 use crate::luggage;
+use crate::shm::handle::{Handle, Kind, Mark, Ticket};
 use crate::supervisor::{self, Ward};
 use crate::sys::socket::{self, Socket};
 use crate::sys::watch;
 use crate::task::whole;
 use crate::waiting::{Bell, sealed::Watch};
-use crate::wire::{self, Value};
+use crate::wire::{self, NO_READER, Value};
 
 /// One end of a [`pipe`]: sends values to the other end, and receives what was sent there.
 ///
 /// A value arrives whole and in order, or not at all, however large it is and however the sender ends. Several threads may
 /// use one end; each value goes to one of them. An end is given to another process as an argument, as a result or through
 /// another connection; it is then closed here. It cannot be cloned, so that each end has one owner, whose death the other end is told of.
+///
+/// What a value's handles mean lives while the value is on its way, also when its sender has ended. It is let go of with the
+/// end that was to receive it, when that is dropped or its process dies, before the value was received or in the middle of it.
 ///
 /// ```standalone_crate
 /// use pool_runtime::prelude::*;
@@ -59,15 +63,31 @@ pub struct Connection<T> {
 /// Kind `Io` when descriptors have run out.
 pub fn pipe<T>() -> Result<(Connection<T>, Connection<T>), Error> {
     let (a, b) = socket::pair()?;
-    Ok((Connection::new(a), Connection::new(b)))
+    let (seat_a, seat_b) = (take_seat(), take_seat());
+    let (name_a, name_b) = (name_of(seat_a.as_ref()), name_of(seat_b.as_ref()));
+    Ok((Connection::new(a, seat_a, name_b), Connection::new(b, seat_b, name_a)))
+}
+
+/// Where there is no shared memory there are no handles that messages could keep alive, and the pipe needs none.
+fn take_seat() -> Option<Handle> {
+    Handle::make(seat_mark(), (0, 1), None, |_| ()).ok()
+}
+
+fn name_of(seat: Option<&Handle>) -> u64 {
+    seat.map_or(NO_READER, Handle::object)
+}
+
+fn seat_mark() -> Mark {
+    Mark::plain(Kind::PipeEnd)
 }
 
 /// All that crosses is values.
 const VALUE: u8 = 0;
 
 impl<T> Connection<T> {
-    fn new(socket: Socket) -> Self {
-        Self { end: Arc::new(End { socket, bells: Mutex::default() }), values: PhantomData }
+    fn new(socket: Socket, seat: Option<Handle>, reader: u64) -> Self {
+        let end = End { socket, seat, reader, bells: Mutex::default() };
+        Self { end: Arc::new(end), values: PhantomData }
     }
 
     /// Waits until there is something to receive, or the other end is closed, at most for `timeout`; whether there is. Takes
@@ -87,7 +107,7 @@ impl<T: Serialize + DeserializeOwned> Connection<T> {
     /// Kind `Encode` when the value cannot be encoded, after which the connection goes on; `Disconnected` when the other end
     /// is closed; `Io` when memory has run out.
     pub fn send(&self, value: T) -> Result<(), Error> {
-        wire::send(&self.end.socket, VALUE, Vec::new(), &Value(&value))
+        wire::send(&self.end.socket, VALUE, Vec::new(), &Value(&value), self.end.reader)
     }
 
     /// Waits for a value.
@@ -95,6 +115,9 @@ impl<T: Serialize + DeserializeOwned> Connection<T> {
     /// # Errors
     /// Kind `Disconnected` when the other end is closed and everything that was sent there has been received; `Decode` when
     /// what came is no `T`, after which the connection goes on; `Io` when descriptors have run out.
+    ///
+    /// A value with a handle in it may have come too late: then the kind is what opening the handle gives, and the connection
+    /// goes on. That is `Disconnected`, too, for a proxy of a [`Manager`](crate::Manager) whose server is gone.
     pub fn recv(&self) -> Result<T, Error> {
         wire::receive(&self.end.socket, None, decode)
     }
@@ -126,15 +149,18 @@ fn end_of(timeout: Duration) -> Instant {
 /// The descriptor travels beside the bytes.
 impl<T> Serialize for Connection<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        luggage::hand_in(self.end.socket.as_fd()).map_err(S::Error::custom)?.serialize(serializer)
+        let number = luggage::hand_in(self.end.socket.as_fd()).map_err(S::Error::custom)?;
+        let seat = self.end.seat.as_ref().map(Handle::ticket).transpose();
+        (number, seat.map_err(S::Error::custom)?, self.end.reader).serialize(serializer)
     }
 }
 
 impl<'de, T> Deserialize<'de> for Connection<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let number = u64::deserialize(deserializer)?;
+        let (number, seat, reader) = <(u64, Option<Ticket>, u64)>::deserialize(deserializer)?;
         let descriptor = luggage::take(number).map_err(D::Error::custom)?;
-        Ok(Self::new(Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?))
+        let socket = Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?;
+        Ok(Self::new(socket, seat.and_then(|seat| Handle::open(&seat, seat_mark()).ok()), reader))
     }
 }
 
@@ -177,6 +203,10 @@ impl<T> Watch for Connection<T> {
 #[derive(Debug)]
 struct End {
     socket: Socket,
+    /// Keeps alive what messages name that nobody has received here.
+    seat: Option<Handle>,
+    /// The other end's, by which those that are sent from here live.
+    reader: u64,
     bells: Mutex<Bells>,
 }
 

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{Codec, In, Level, Out, SERDE, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::luggage;
+use crate::shm::hold::Hold;
 use crate::shm::pins::{self, Transit};
 use crate::sys::memory::{self, Sealed};
 use crate::sys::socket::Socket;
@@ -25,6 +26,9 @@ const INLINE: usize = 32 << 10;
 /// The first byte of a packet: where the value's bytes are. The second is the sender's note of what it is.
 const HERE: u8 = 0;
 const IN_FILE: u8 = 1;
+
+/// Of bytes that name nothing, or what others keep alive.
+pub(crate) const NO_READER: u64 = 0;
 
 /// Something that writes itself.
 pub(crate) trait Write {
@@ -78,7 +82,8 @@ fn with_room<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
     result
 }
 
-/// Sends one value; `extra` descriptors go before its own. Handles in it live until they are opened at the other side.
+/// Sends one value; `extra` descriptors go before its own. Handles in it live until they are opened at the other side, or
+/// `reader`, a word of [`Handle::object`](crate::shm::handle::Handle::object), is gone: nobody will open them then.
 ///
 /// # Errors
 /// Kind `Encode` when the value cannot be encoded, `Disconnected` when the other side is gone, `Io`.
@@ -87,6 +92,7 @@ pub(crate) fn send(
     note: u8,
     extra: Vec<OwnedFd>,
     value: &dyn Write,
+    reader: u64,
 ) -> Result<(), Error> {
     with_room(|room| {
         let encode = || {
@@ -96,11 +102,11 @@ pub(crate) fn send(
         let n_extra = extra.len();
         let ((encoded, mut with), transit) = pins::in_transit(|| luggage::pack(extra, encode));
         match encoded {
-            Ok(len) => put(socket, [HERE, note], &room[..len], &with, transit),
+            Ok(len) => put(socket, [HERE, note], &room[..len], &with, (transit, reader)),
             Err(Stop::Full) => {
                 with.truncate(n_extra);
                 drop(transit);
-                send_in_file(socket, note, with, value)
+                send_in_file(socket, note, with, value, reader)
             }
             Err(Stop::Failed(error)) => Err(error),
         }
@@ -112,6 +118,7 @@ fn send_in_file(
     note: u8,
     extra: Vec<OwnedFd>,
     value: &dyn Write,
+    reader: u64,
 ) -> Result<(), Error> {
     // What is handed in while the value is measured is not kept.
     let ((size, _), _) = pins::in_transit(|| luggage::pack(Vec::new(), || value.size()));
@@ -125,7 +132,7 @@ fn send_in_file(
     let ((written, mut with), transit) = pins::in_transit(|| luggage::pack(extra, write));
     let (file, len) = written?;
     with.push(file);
-    put(socket, [IN_FILE, note], &(len as u64).to_le_bytes(), &with, transit)
+    put(socket, [IN_FILE, note], &(len as u64).to_le_bytes(), &with, (transit, reader))
 }
 
 fn put(
@@ -133,16 +140,23 @@ fn put(
     head: [u8; 2],
     bytes: &[u8],
     with: &[OwnedFd],
-    transit: Transit,
+    (transit, reader): (Transit, u64),
 ) -> Result<(), Error> {
     let with: Vec<_> = with.iter().map(AsFd::as_fd).collect();
     let parts = [IoSlice::new(&head), IoSlice::new(bytes)];
     if transit.records().is_empty() {
         return socket.send_parts(&parts, &with);
     }
+    let reader = match hold(reader) {
+        // Whatever becomes of the bytes, nobody opens what they name.
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return socket.send_parts(&parts, &with);
+        }
+        reader => reader?,
+    };
     // While it waits for room this process keeps the handles, so that its death gives them back.
     loop {
-        transit.entrust();
+        transit.entrust(reader.as_ref());
         if socket.try_send_parts(&parts, &with)? {
             transit.keep();
             return Ok(());
@@ -150,6 +164,11 @@ fn put(
         transit.take_back();
         watch::writable(socket);
     }
+}
+
+/// Keeps the reader meanwhile, if there is such an object: a pipe that was made without shared memory has none.
+fn hold(reader: u64) -> Result<Option<Hold>, Error> {
+    if reader == NO_READER { Ok(None) } else { Hold::open_named(reader).map(Some) }
 }
 
 /// Waits for one value, and gives its note and its bytes to `decode`, which may take the descriptors that came with it.
@@ -239,7 +258,7 @@ mod tests {
             // Whatever it is, it is a value or an error; and it is gone then.
             let _ = read(&ours);
         }
-        send(&theirs, 0, Vec::new(), &Value(&vec![1_u64, 2])).expect("it is open");
+        send(&theirs, 0, Vec::new(), &Value(&vec![1_u64, 2]), NO_READER).expect("it is open");
         assert_eq!(read(&ours).expect("it is a value"), [1, 2]);
     }
 

@@ -6,7 +6,7 @@ use super::lock::{Again, Mutual};
 use super::session::Session;
 use super::table::Class;
 use super::wire::Args;
-use super::{barrier, condition, dict, list, managed, queue, semaphore, value};
+use super::{barrier, condition, dict, event, list, managed, queue, semaphore, value};
 use crate::error::{Error, ErrorKind};
 
 /// A dict, or a namespace.
@@ -38,7 +38,7 @@ pub(crate) fn make(
         RLOCK => Box::new(Mutual::new(Again::Counts)),
         SEMAPHORE => Box::new(semaphore::Permits::new(args)?),
         CONDITION => Box::new(condition::Meeting::new(args, session)?),
-        EVENT => Box::new(semaphore::Flag::default()),
+        EVENT => Box::new(event::Flag::default()),
         BARRIER => Box::new(barrier::Gate::new(args)?),
         QUEUE => Box::new(queue::Line::new(args)?),
         MANAGED => Box::new(managed::Own::new(args)?),

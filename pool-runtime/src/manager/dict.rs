@@ -7,10 +7,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::blob::Blob;
 use super::handle::Request;
 use super::modify::Turns;
 use super::session::Call;
-use super::stored::{Answer, Stored};
+use super::stored::{Answer, Kept, Stored};
 use super::table::Class;
 use super::wire::Args;
 use crate::error::Error;
@@ -35,19 +36,45 @@ pub(crate) struct Map {
 
 #[derive(Default)]
 struct Entries {
-    values: HashMap<Box<[u8]>, (Stored, u64)>,
+    values: HashMap<Box<[u8]>, Entry>,
     /// Goes up with every value that is put, and is the version of that value; one that is not there has version 0.
     version: u64,
 }
 
+struct Entry {
+    /// What its key names.
+    key: Kept,
+    value: Stored,
+    version: u64,
+}
+
+/// A key under which something is to be put.
+#[derive(Clone)]
+pub(crate) struct Key<'a> {
+    pub(crate) bytes: &'a [u8],
+    kept: Kept,
+}
+
+impl<'a> Key<'a> {
+    /// # Errors
+    /// As for [`Kept::new`].
+    pub(crate) fn new(blob: Blob<'a>, call: &Call<'_>) -> Result<Self, Error> {
+        Ok(Self { bytes: blob.bytes, kept: Kept::new(&blob, call)? })
+    }
+}
+
 impl Entries {
-    fn insert(&mut self, key: &[u8], value: Stored) -> Option<Stored> {
+    /// Puts a value, and gives what the caller is to drop outside of the lock: it may be the end of much else.
+    fn insert(&mut self, key: Key<'_>, value: Stored) -> Option<(Stored, Kept)> {
         self.version += 1;
-        let old = match self.values.get_mut(key) {
-            Some(entry) => Some(std::mem::replace(entry, (value, self.version))),
-            None => self.values.insert(key.into(), (value, self.version)),
-        };
-        old.map(|(old, _)| old)
+        let version = self.version;
+        if let Some(entry) = self.values.get_mut(key.bytes) {
+            entry.version = version;
+            // The same bytes name the same.
+            return Some((std::mem::replace(&mut entry.value, value), key.kept));
+        }
+        self.values.insert(key.bytes.into(), Entry { key: key.kept, value, version });
+        None
     }
 }
 
@@ -58,17 +85,15 @@ impl Map {
 
     /// A value and its version.
     pub(crate) fn look(&self, key: &[u8]) -> (Option<Stored>, u64) {
-        self.entries()
-            .values
-            .get(key)
-            .cloned()
-            .map_or((None, 0), |(value, version)| (Some(value), version))
+        let entries = self.entries();
+        let entry = entries.values.get(key);
+        entry.map_or((None, 0), |entry| (Some(entry.value.clone()), entry.version))
     }
 
     /// Puts a value in place of the one of that version, if it is still there; says whether.
-    pub(crate) fn replace(&self, key: &[u8], version: u64, new: Stored) -> bool {
+    pub(crate) fn replace(&self, key: Key<'_>, version: u64, new: Stored) -> bool {
         let mut entries = self.entries();
-        if entries.values.get(key).map_or(0, |(_, version)| *version) != version {
+        if entries.values.get(key.bytes).map_or(0, |entry| entry.version) != version {
             return false;
         }
         let old = entries.insert(key, new);
@@ -80,7 +105,7 @@ impl Map {
     fn update(&self, args: &mut Args<'_>, call: &Call<'_>) -> Result<(), Error> {
         let mut new = Vec::new();
         for _ in 0..args.usize()? {
-            let key = args.blob()?.bytes;
+            let key = Key::new(args.blob()?, call)?;
             new.push((key, Stored::new(args.blob()?, call)?));
         }
         let mut entries = self.entries();
@@ -101,29 +126,30 @@ impl Class for Map {
     ) -> Result<(), Error> {
         match method {
             INSERT => {
-                let key = args.blob()?.bytes;
+                let key = Key::new(args.blob()?, call)?;
                 let value = Stored::new(args.blob()?, call)?;
                 let old = self.entries().insert(key, value);
-                answer.option(old.as_ref());
+                answer.option(old.as_ref().map(|(old, _)| old));
             }
             GET => {
-                answer.option(self.entries().values.get(args.blob()?.bytes).map(|(value, _)| value))
+                let key = args.blob()?.bytes;
+                answer.option(self.entries().values.get(key).map(|entry| &entry.value));
             }
             REMOVE => {
                 let old = self.entries().values.remove(args.blob()?.bytes);
-                answer.option(old.as_ref().map(|(old, _)| old));
+                answer.option(old.as_ref().map(|old| &old.value));
             }
             CONTAINS => answer.flag(self.entries().values.contains_key(args.blob()?.bytes)),
             LEN => answer.count(self.entries().values.len()),
             KEYS | VALUES | ITEMS => {
                 let entries = self.entries();
                 answer.count(entries.values.len());
-                for (key, (value, _)) in &entries.values {
+                for (key, entry) in &entries.values {
                     if method != VALUES {
-                        answer.bytes.extend_from_slice(key);
+                        answer.kept(key, &entry.key);
                     }
                     if method != KEYS {
-                        answer.stored(value);
+                        answer.stored(&entry.value);
                     }
                 }
             }
@@ -141,8 +167,8 @@ impl Class for Map {
 super::proxy! {
     /// A map in the server of a [`Manager`](crate::Manager), shared by all processes that hold it.
     ///
-    /// Two keys are the same when their encodings are. The entries are in no particular order. A value may be a handle of
-    /// another object, which then lives as long as the entry.
+    /// Two keys are the same when their encodings are. The entries are in no particular order. A key or a value may be
+    /// a handle of another object, which then lives as long as the entry.
     ///
     /// ```
     /// use pool_runtime::prelude::*;

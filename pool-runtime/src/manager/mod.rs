@@ -16,6 +16,7 @@ mod channel;
 mod classes;
 mod condition;
 mod dict;
+mod event;
 mod handle;
 mod link;
 mod list;
@@ -53,11 +54,12 @@ pub use array::{Array, ArrayGuard};
 pub use barrier::Barrier;
 pub use condition::{Condition, IntoVerdict};
 pub use dict::{Dict, Namespace};
+pub use event::Event;
 pub use list::List;
 pub use lock::{Lock, LockGuard, RLock, RLockGuard};
 pub use managed::{Managed, Proxy};
 pub use queue::Queue;
-pub use semaphore::{Event, Permit, Semaphore};
+pub use semaphore::{Permit, Semaphore};
 pub use value::{Value, ValueGuard};
 
 /// A server process for shared objects, or the way to one.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::blob;
-use super::dict::{Dict, Map};
+use super::dict::{Dict, Key, Map};
 use super::handle::Request;
 use super::scope;
 use super::session::Call;
@@ -78,18 +78,18 @@ impl Map {
         call: &Call<'_>,
         answer: &mut Answer,
     ) -> Result<(), Error> {
-        let (key, task) = (args.blob()?.bytes, registry::find(TaskId(args.u64()?))?);
+        let (key, task) = (Key::new(args.blob()?, call)?, registry::find(TaskId(args.u64()?))?);
         let (before, after) = (args.blob()?.bytes, args.blob()?.bytes);
         let _turn = self.turns.take(call)?;
         loop {
-            let (value, version) = self.look(key);
+            let (value, version) = self.look(key.bytes);
             let arguments = [before, &placed(value.as_ref()), after].concat();
             let (result, names) =
                 scope::encoding(call.server.id(), || pool::run_call(task, &arguments));
             // Until here it kept what the task was given.
             drop(value);
             let new = Stored::made_here(result?, names, call.server)?;
-            if self.replace(key, version, new.clone()) {
+            if self.replace(key.clone(), version, new.clone()) {
                 answer.stored(&new);
                 return Ok(());
             }
@@ -116,7 +116,7 @@ impl Map {
                 Ok(())
             }
             REPLACE => {
-                let (key, version) = (args.blob()?.bytes, args.u64()?);
+                let (key, version) = (Key::new(args.blob()?, call)?, args.u64()?);
                 let replaced = self.replace(key, version, Stored::new(args.blob()?, call)?);
                 answer.flag(replaced);
                 Ok(())

@@ -1,5 +1,7 @@
-//! Semaphores and events: what the server keeps, and the proxies.
+//! Semaphores: what the server keeps, and the proxies.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,48 +13,94 @@ use crate::error::{Error, ErrorKind};
 
 const ACQUIRE: u32 = 0;
 const RELEASE: u32 = 1;
+/// Gives back a permit that the caller has.
+const GIVE: u32 = 2;
+/// A permit that the caller has is nobody's from now on.
+const DISOWN: u32 = 3;
 
 /// What the server keeps of a semaphore.
 pub(crate) struct Permits {
-    free: Mutex<u64>,
+    state: Mutex<State>,
     changed: Condvar,
     /// There are never more than so many.
     most: u64,
+}
+
+struct State {
+    free: u64,
+    /// How many each process has. Those that were forgotten are nobody's: who releases them may be another one.
+    had: HashMap<u128, u64>,
+}
+
+impl State {
+    /// One permit less of that process; `false` when it has none.
+    fn take_from(&mut self, session: u128) -> bool {
+        let Entry::Occupied(mut had) = self.had.entry(session) else { return false };
+        *had.get_mut() -= 1;
+        if *had.get() == 0 {
+            had.remove();
+        }
+        true
+    }
+
+    /// Frees permits that somebody had. One that was released by another process meanwhile, or is out again since, does not
+    /// count twice: what is free and what others have is never more than `most`.
+    fn free(&mut self, count: u64, most: u64) {
+        let had: u64 = self.had.values().sum();
+        let room = most.saturating_sub(had).saturating_sub(self.free);
+        self.free += count.min(room);
+    }
 }
 
 impl Permits {
     /// # Errors
     /// Kind `Decode` for arguments that are none.
     pub(crate) fn new(args: &mut Args<'_>) -> Result<Self, Error> {
-        Ok(Self { free: Mutex::new(args.u64()?), changed: Condvar::new(), most: args.u64()? })
+        let state = State { free: args.u64()?, had: HashMap::new() };
+        Ok(Self { state: Mutex::new(state), changed: Condvar::new(), most: args.u64()? })
     }
 
-    fn free(&self) -> MutexGuard<'_, u64> {
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn acquire(&self, call: &Call<'_>, until: Option<Instant>) -> Result<bool, Error> {
-        let mut free = self.free();
-        while *free == 0 {
+        let mut state = self.state();
+        while state.free == 0 {
             if until.is_some_and(|until| until <= Instant::now()) {
                 return Ok(false);
             }
-            (free, _) = call.sleep(free, &self.changed, until)?;
+            (state, _) = call.sleep(state, &self.changed, until)?;
         }
-        *free -= 1;
+        call.hold()?;
+        state.free -= 1;
+        *state.had.entry(call.session.id).or_default() += 1;
         Ok(true)
     }
 
     fn release(&self) -> Result<(), Error> {
-        let mut free = self.free();
-        if *free >= self.most {
+        let mut state = self.state();
+        if state.free >= self.most {
             return Err(Error::new(
                 ErrorKind::InvalidInput,
                 format!("a semaphore of {} was released once too often", self.most),
             ));
         }
-        *free += 1;
+        state.free += 1;
         self.changed.notify_all();
+        Ok(())
+    }
+
+    /// The caller has one permit less, and so many become free.
+    fn leave(&self, call: &Call<'_>, frees: u64) -> Result<(), Error> {
+        let mut state = self.state();
+        if !state.take_from(call.session.id) {
+            return Err(Error::new(ErrorKind::InvalidInput, "this process has no permit"));
+        }
+        state.free(frees, self.most);
+        self.changed.notify_all();
+        drop(state);
+        call.let_go();
         Ok(())
     }
 }
@@ -72,14 +120,25 @@ impl Class for Permits {
                 Ok(())
             }
             RELEASE => self.release(),
+            GIVE => self.leave(call, 1),
+            DISOWN => self.leave(call, 0),
             other => Err(no_method(other)),
         }
+    }
+
+    fn abandoned(&self, session: u128) {
+        let mut state = self.state();
+        let had = state.had.remove(&session).unwrap_or(0);
+        state.free(had, self.most);
+        self.changed.notify_all();
     }
 }
 
 super::proxy! {
     /// A semaphore in the server of a [`Manager`](crate::Manager), plain or bounded. A bounded one refuses to be released more
     /// often than it was acquired.
+    ///
+    /// The permits that a process had when it ended are free again.
     ///
     /// ```
     /// use pool_runtime::prelude::*;
@@ -127,10 +186,10 @@ impl Semaphore {
             wire::put_limit(request.bytes, limit);
             Ok(())
         })?;
-        Ok(acquired.then(|| Permit { semaphore: Some(self.clone()) }))
+        Ok(acquired.then(|| Permit { semaphore: self.clone(), last_word: GIVE }))
     }
 
-    /// Adds a permit.
+    /// Adds a permit: one that was forgotten, maybe in another process.
     ///
     /// # Errors
     /// Kind `InvalidInput` when a bounded one has all of its permits, and `Disconnected`.
@@ -139,159 +198,27 @@ impl Semaphore {
     }
 }
 
-/// A permit of a [`Semaphore`] of a manager, given back when it is dropped, by whatever thread. It keeps the semaphore alive.
+/// A permit of a [`Semaphore`] of a manager, given back when it is dropped, by whatever thread, or when its process ends. It
+/// keeps the semaphore alive.
 #[derive(Debug)]
 #[must_use = "the permit is given back at once if it is not kept"]
 pub struct Permit {
-    /// Where it is given back to; nowhere once it is forgotten.
-    semaphore: Option<Semaphore>,
+    semaphore: Semaphore,
+    /// What its end says to the server: that it is given back, or that it is nobody's.
+    last_word: u32,
 }
 
 impl Permit {
-    /// Keeps the permit out of the semaphore; somebody else, anywhere, is to release it.
+    /// Keeps the permit out of the semaphore; somebody else, anywhere, is to release it. It is no process's any more, so it
+    /// does not come back when this one ends.
     pub fn forget(mut self) {
-        self.semaphore = None;
+        self.last_word = DISOWN;
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        if let Some(semaphore) = &self.semaphore {
-            // With a server that is gone the semaphore is gone too.
-            let _ = semaphore.release();
-        }
-    }
-}
-
-const SET: u32 = 0;
-const CLEAR: u32 = 1;
-const IS_SET: u32 = 2;
-const WAIT: u32 = 3;
-
-/// What the server keeps of an event.
-#[derive(Default)]
-pub(crate) struct Flag {
-    state: Mutex<Happened>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct Happened {
-    now: bool,
-    /// How often it has: whoever waited then goes on, also when it was cleared before it woke.
-    times: u64,
-}
-
-impl Flag {
-    fn state(&self) -> MutexGuard<'_, Happened> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self) {
-        let mut state = self.state();
-        state.now = true;
-        state.times += 1;
-        self.changed.notify_all();
-    }
-
-    fn wait(&self, call: &Call<'_>, until: Option<Instant>) -> Result<bool, Error> {
-        let mut state = self.state();
-        let before = state.times;
-        while !state.now && state.times == before {
-            if until.is_some_and(|until| until <= Instant::now()) {
-                return Ok(false);
-            }
-            (state, _) = call.sleep(state, &self.changed, until)?;
-        }
-        Ok(true)
-    }
-}
-
-impl Class for Flag {
-    fn call(
-        &self,
-        method: u32,
-        args: &mut Args<'_>,
-        call: &Call<'_>,
-        answer: &mut Answer,
-    ) -> Result<(), Error> {
-        match method {
-            SET => self.set(),
-            CLEAR => self.state().now = false,
-            IS_SET => answer.flag(self.state().now),
-            WAIT => {
-                let set = self.wait(call, args.limit()?)?;
-                answer.flag(set);
-            }
-            other => return Err(no_method(other)),
-        }
-        Ok(())
-    }
-}
-
-super::proxy! {
-    /// Something that happens once, or is cleared to happen again, in the server of a [`Manager`](crate::Manager).
-    ///
-    /// ```
-    /// use pool_runtime::prelude::*;
-    /// use std::time::Duration;
-    ///
-    /// let m = Manager::start()?;
-    /// let ready = m.event()?;
-    /// assert!(!ready.wait_timeout(Duration::from_millis(1))?);
-    /// ready.set()?;
-    /// ready.wait()?;
-    /// assert!(ready.is_set()?);
-    /// # Ok::<(), Error>(())
-    /// ```
-    pub struct Event;
-}
-
-impl Event {
-    /// Makes it happen: all that wait go on.
-    ///
-    /// # Errors
-    /// Kind `Disconnected` when the server is gone; the same for the others.
-    pub fn set(&self) -> Result<(), Error> {
-        self.handle.ask(SET)
-    }
-
-    /// Makes it something that has not happened.
-    ///
-    /// # Errors
-    /// See [`set`](Self::set).
-    pub fn clear(&self) -> Result<(), Error> {
-        self.handle.ask(CLEAR)
-    }
-
-    /// Whether it has happened.
-    ///
-    /// # Errors
-    /// See [`set`](Self::set).
-    pub fn is_set(&self) -> Result<bool, Error> {
-        self.handle.ask(IS_SET)
-    }
-
-    /// Waits until it has happened.
-    ///
-    /// # Errors
-    /// See [`set`](Self::set).
-    pub fn wait(&self) -> Result<(), Error> {
-        self.wait_for(None).map(drop)
-    }
-
-    /// Waits until it has happened, at most for `limit`; says whether it has.
-    ///
-    /// # Errors
-    /// See [`set`](Self::set).
-    pub fn wait_timeout(&self, limit: Duration) -> Result<bool, Error> {
-        self.wait_for(Some(limit))
-    }
-
-    fn wait_for(&self, limit: Option<Duration>) -> Result<bool, Error> {
-        self.handle.call(WAIT, |request| {
-            wire::put_limit(request.bytes, limit);
-            Ok(())
-        })
+        // With a server that is gone the semaphore is gone too.
+        let _ = self.semaphore.handle.ask::<()>(self.last_word);
     }
 }

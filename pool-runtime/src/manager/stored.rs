@@ -14,23 +14,39 @@ use crate::codec;
 use crate::error::Error;
 use crate::shm::pins::Pins;
 
-/// A value of a user as the server keeps it: bytes that it does not understand, and what they name.
+/// What bytes name, which lives as long as this.
 #[derive(Clone)]
-pub(crate) struct Stored {
-    pub(crate) bytes: Box<[u8]>,
+pub(crate) struct Kept {
     objects: Box<[Arc<Object>]>,
     /// What lives in shared memory.
     pins: Pins,
 }
 
-impl Stored {
+impl Kept {
     /// Keeps what a client has sent. The client holds what it names until it has the answer to this call.
     ///
     /// # Errors
     /// Kind `NotFound` when it names an object that the caller does not hold, or shared memory that is gone.
-    pub(crate) fn new(blob: Blob<'_>, call: &Call<'_>) -> Result<Self, Error> {
+    pub(crate) fn new(blob: &Blob<'_>, call: &Call<'_>) -> Result<Self, Error> {
         let objects = blob.refs().map(|id| call.session.find(id)).collect::<Result<_, _>>()?;
-        Ok(Self { bytes: blob.bytes.into(), objects, pins: blob.pins()? })
+        Ok(Self { objects, pins: blob.pins()? })
+    }
+}
+
+/// A value of a user as the server keeps it: bytes that it does not understand, and what they name.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) bytes: Box<[u8]>,
+    kept: Kept,
+}
+
+impl Stored {
+    /// Keeps what a client has sent.
+    ///
+    /// # Errors
+    /// As for [`Kept::new`].
+    pub(crate) fn new(blob: Blob<'_>, call: &Call<'_>) -> Result<Self, Error> {
+        Ok(Self { bytes: blob.bytes.into(), kept: Kept::new(&blob, call)? })
     }
 
     /// What the server has made itself, and what it names.
@@ -39,7 +55,7 @@ impl Stored {
     /// Kind `NotFound` when an object that it names is gone.
     pub(crate) fn made_here(bytes: Vec<u8>, names: Names, server: &Server) -> Result<Self, Error> {
         let objects = names.refs.iter().map(|&id| server.object(id)).collect::<Result<_, _>>()?;
-        Ok(Self { bytes: bytes.into(), objects, pins: names.pins })
+        Ok(Self { bytes: bytes.into(), kept: Kept { objects, pins: names.pins } })
     }
 }
 
@@ -74,9 +90,14 @@ impl Answer {
     }
 
     pub(crate) fn stored(&mut self, value: &Stored) {
-        self.bytes.extend_from_slice(&value.bytes);
-        self.grants.extend(value.objects.iter().cloned());
-        self.pins.merge(value.pins.clone());
+        self.kept(&value.bytes, &value.kept);
+    }
+
+    /// Bytes, and what they name.
+    pub(crate) fn kept(&mut self, bytes: &[u8], kept: &Kept) {
+        self.bytes.extend_from_slice(bytes);
+        self.grants.extend(kept.objects.iter().cloned());
+        self.pins.merge(kept.pins.clone());
     }
 
     /// As serde encodes an `Option`.

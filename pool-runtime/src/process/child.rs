@@ -10,7 +10,7 @@ use crate::registry::{self, TaskId};
 use crate::shm::{pins, process};
 use crate::sys::signals;
 use crate::sys::socket::Socket;
-use crate::wire::{self, Bytes, Value};
+use crate::wire::{self, Bytes, NO_READER, Value};
 
 /// The notes of the one message that a child sends: its encoded result, or an [`Error`].
 pub(crate) const RETURNED: u8 = 0;
@@ -30,8 +30,10 @@ pub(crate) fn main(hello: &ProcessHello, socket: &Socket) -> ! {
         process::leave_to_parent();
     }
     let (code, sent) = match result {
-        Ok(bytes) => (0, wire::send(socket, RETURNED, luggage, &Bytes(&bytes))),
-        Err(error) => (report(&error), wire::send(socket, FAILED, Vec::new(), &Value(&error))),
+        Ok(bytes) => (0, wire::send(socket, RETURNED, luggage, &Bytes(&bytes), NO_READER)),
+        Err(error) => {
+            (report(&error), wire::send(socket, FAILED, Vec::new(), &Value(&error), NO_READER))
+        }
     };
     // The parent may be gone, and the user's code may have closed what it prints to.
     drop((sent, std::io::stdout().flush()));

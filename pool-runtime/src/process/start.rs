@@ -19,7 +19,7 @@ use crate::supervisor::{self, Ward};
 use crate::sys::spawn::{self, Start};
 use crate::sys::{random, socket};
 use crate::task::Call;
-use crate::wire::{self, Bytes};
+use crate::wire::{self, Bytes, NO_READER};
 
 /// A process to be configured, from [`Process::builder`].
 #[derive(Clone, Debug, Default)]
@@ -110,7 +110,7 @@ impl ProcessBuilder {
         };
         // Both are there before the child is, so that it never waits for them.
         message::send(&ours, &hello, &[tree::arena()?.as_fd()])?;
-        wire::send(&ours, 0, luggage, &Bytes(arguments))?;
+        wire::send(&ours, 0, luggage, &Bytes(arguments), NO_READER)?;
         let environment = child::environment(&self.environment, id);
         supervisor::get()?.run_here(move || {
             let title = std::env::args_os().next().unwrap_or_default();

@@ -191,8 +191,8 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     /// Puts an item at the end, waiting for room as long as it takes.
     ///
     /// # Errors
-    /// Kind `Closed` after [`close`](Self::close), `Encode` when the item cannot be encoded (the queue goes on), `Full` or
-    /// `Io` when memory has run out.
+    /// Kind `Closed` after [`close`](Self::close), `Encode` when the item cannot be encoded, or has a file, a socket or a
+    /// connection in it (the queue goes on), `Full` or `Io` when memory has run out.
     pub fn put(&self, item: T) -> Result<(), Error> {
         self.put_until(&item, Patience::Forever)
     }

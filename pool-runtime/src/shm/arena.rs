@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
 use super::layout::{
     BLOCKS, CLASSES, Entry, FIRST, Head, LEDGER, LEDGERS_AT, LEN, MAGIC, PAGE, PROCESSES,
-    PROCESSES_AT, SLOTS, SLOTS_AT, Slot, TRANSITS, TRANSITS_AT, class_of,
+    PROCESSES_AT, SLOTS, SLOTS_AT, Slot, TRANSITS, TRANSITS_AT, Transit, class_of,
 };
 use crate::error::{Error, ErrorKind};
 use crate::sys::memory::{self, Access, Map};
@@ -94,9 +94,9 @@ impl Arena {
         self.part(PROCESSES_AT + index * size_of::<Entry>())
     }
 
-    pub(crate) fn transit(&self, index: usize) -> &AtomicU64 {
+    pub(crate) fn transit(&self, index: usize) -> &Transit {
         assert!(index < TRANSITS, "no such transit record");
-        self.part(TRANSITS_AT + index * 8)
+        self.part(TRANSITS_AT + index * size_of::<Transit>())
     }
 
     /// Word `word` of a process's ledger; its bit `b` stands for slot `64 * word + b`.
@@ -206,7 +206,7 @@ impl Arena {
     /// # Errors
     /// Kind `Io` when memory has run out.
     pub(crate) fn back_transit(&self, index: usize) -> Result<(), Error> {
-        self.allocate(TRANSITS_AT + index * 8, 8)
+        self.allocate(TRANSITS_AT + index * size_of::<Transit>(), size_of::<Transit>())
     }
 
     fn allocate(&self, at: usize, len: usize) -> Result<(), Error> {

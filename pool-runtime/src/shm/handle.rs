@@ -39,10 +39,12 @@ pub(crate) enum Kind {
     Queue,
     /// Some bytes of another object's: a queue's item, a pipe's.
     Piece,
+    /// As long as it lives, somebody may receive what was sent to an end of a pipe.
+    PipeEnd,
 }
 
 /// What people call each kind.
-const NAMES: [(Kind, &str); 14] = [
+const NAMES: [(Kind, &str); 15] = [
     (Kind::Lock, "lock"),
     (Kind::RLock, "re-entrant lock"),
     (Kind::Semaphore, "semaphore"),
@@ -57,6 +59,7 @@ const NAMES: [(Kind, &str); 14] = [
     (Kind::Buffer, "buffer"),
     (Kind::Queue, "queue"),
     (Kind::Piece, "piece of a message"),
+    (Kind::PipeEnd, "end of a pipe"),
 ];
 
 /// A kind, and the name of a type: two handles of the same mark are of the same type.

@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use super::arena::Arena;
 use super::layout::{CLASSES, SLOTS, Slot, class_of, classes_for};
 use super::process::{self, Own};
-use super::{ledger, owner, ring, slot, sweep};
+use super::{burial, ledger, owner, slot, sweep};
 use crate::error::{Error, ErrorKind};
 use crate::sys::fork;
 
@@ -193,9 +193,9 @@ impl Drop for Hold {
     }
 }
 
-/// Gives back what a queue that was given back kept alive, unless others hold it.
+/// Gives back what a queue or a pipe that was given back kept alive, unless others hold it.
 pub(crate) fn after_burials(own: &Own) {
-    while let Some(slot) = ring::next_freed() {
+    while let Some(slot) = burial::next_freed() {
         succeed(own, slot, |_| ());
     }
 }

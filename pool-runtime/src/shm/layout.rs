@@ -47,6 +47,15 @@ pub(crate) struct Entry {
     pub(crate) ledger_pages: AtomicU32,
 }
 
+/// A handle on its way as bytes. See `transit`.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Transit {
+    pub(crate) word: AtomicU64,
+    /// The slot, plus 1, of the end of a pipe that is to receive it, while no process keeps the record; 0 for none.
+    pub(crate) reader: AtomicU64,
+}
+
 /// What is known of one object, and its lock. See `slot` for the states.
 #[repr(C, align(128))]
 #[derive(Debug)]
@@ -143,7 +152,7 @@ const _: () = assert!(LEDGER / PAGE <= 32, "`ledger_pages` has 32 bits");
 
 pub(crate) const PROCESSES_AT: usize = PAGE;
 pub(crate) const TRANSITS_AT: usize = PROCESSES_AT + PROCESSES * size_of::<Entry>();
-pub(crate) const LEDGERS_AT: usize = TRANSITS_AT + TRANSITS * 8;
+pub(crate) const LEDGERS_AT: usize = TRANSITS_AT + TRANSITS * size_of::<Transit>();
 pub(crate) const SLOTS_AT: usize = LEDGERS_AT + PROCESSES * LEDGER;
 const BLOCKS_AT: usize = (SLOTS_AT + SLOTS * size_of::<Slot>()).next_multiple_of(2 << 20);
 const _: () =

@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Acquire;
 
 use super::hold::{self, Hold};
-use super::process::{self, Own};
+use super::process;
 use super::slot::pack;
 use super::transit::{self, Record};
 use crate::error::Error;
@@ -102,19 +102,18 @@ impl Transit {
         &self.0
     }
 
-    /// For the moment when the bytes go where they outlive this process: it keeps the records no more.
-    pub(crate) fn entrust(&self) {
-        self.hand_over(|_| transit::NOBODY);
+    /// For the moment when the bytes go where they outlive this process: it keeps the records no more. They last as long as
+    /// `reader`, without which nobody takes the bytes.
+    pub(crate) fn entrust(&self, reader: Option<&Hold>) {
+        if let Some(own) = process::own_if_any() {
+            transit::entrust(own.arena, &self.0, reader.map(|reader| reader.slot() as usize));
+        }
     }
 
     /// The bytes did not go: this process keeps the records.
     pub(crate) fn take_back(&self) {
-        self.hand_over(|own| own.index);
-    }
-
-    fn hand_over(&self, keeper: impl FnOnce(&Own) -> usize) {
         if let Some(own) = process::own_if_any() {
-            transit::hand_over(own.arena, &self.0, keeper(own));
+            transit::hand_over(own.arena, &self.0, own.index);
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind};
 use bytes::Bytes;
 use header::Place;
 pub(crate) use header::{Bed, Header};
-pub(crate) use rest::{bury, next_freed};
+pub(crate) use rest::left_in;
 
 /// Where the ring's bytes begin in its object.
 const BYTES_AT: usize = 4096;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use super::arena::Arena;
 use super::layout::{CLASSES, FIRST, SLOTS};
-use super::{ledger, process, ring, transit};
+use super::{burial, ledger, process, transit};
 use crate::error::{Error, ErrorKind};
 
 pub(crate) const FREE: u64 = 0;
@@ -158,7 +158,7 @@ fn settle(arena: &Arena, me: usize, slot: usize) {
 /// Gives the memory back and frees the slot.
 fn erase(arena: &Arena, slot: usize, generation: u32) {
     let head = arena.slot(slot);
-    ring::bury(arena, slot);
+    burial::bury(arena, slot);
     arena.empty(slot, head.size.load(Acquire) as usize);
     for word in [&head.kind, &head.size, &head.guarded_by, &head.lock] {
         word.store(0, Relaxed);

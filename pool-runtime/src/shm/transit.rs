@@ -5,10 +5,12 @@
 //!
 //! A record has a keeper, and dies with it: the process that encodes, until the bytes lie where they outlive it, and then
 //! [`NOBODY`], until a process has taken them out and keeps it in turn. What is never decoded is struck out by the keeper, or
-//! by whoever sweeps it. Only a death between the change of the keeper and that of the queue, a few instructions, leaves a
+//! by whoever sweeps it. What lies in a pipe is struck out with the end that would have received it, for nobody else can: a
+//! receiver that dies before or while it decodes, or a pipe that both sides have left, keeps nothing. Only a death between the change of the keeper and that of the queue, a few instructions, leaves a
 //! record for the life of the tree; in the other order it would leave an item without its handles.
 //!
-//! A record is one word: 0 when free, else slot + 1 (bits 0–20), keeper (bits 21–32), a number (bits 33–63).
+//! A record is one word: 0 when free, else slot + 1 (bits 0–20), keeper (bits 21–32), a number (bits 33–63). Beside
+//! it stands the end of the pipe, for a record of nobody's.
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, SeqCst};
@@ -91,7 +93,13 @@ pub(crate) fn enter(own: &Own, slot: usize) -> Result<Record, Error> {
 
 fn take(arena: &Arena, at: usize, word: u64) -> bool {
     let record = arena.transit(at);
-    record.load(Relaxed) == 0 && record.compare_exchange(0, word, SeqCst, Relaxed).is_ok()
+    let taken = record.word.load(Relaxed) == 0
+        && record.word.compare_exchange(0, word, SeqCst, Relaxed).is_ok();
+    if taken {
+        // As long as a process keeps the record, nobody else looks at this.
+        record.reader.store(0, SeqCst);
+    }
+    taken
 }
 
 fn fresh(arena: &Arena, word: u64) -> Result<usize, Error> {
@@ -123,6 +131,30 @@ pub(crate) fn hand_over(arena: &Arena, records: &[Record], keeper: usize) {
     }
 }
 
+/// Gives records that the caller keeps to nobody, or to the end of a pipe, whose slot the caller holds meanwhile: they are
+/// struck out with it.
+pub(crate) fn entrust(arena: &Arena, records: &[Record], reader: Option<usize>) {
+    if let Some(slot) = reader {
+        for record in records {
+            arena.transit(record.at as usize).reader.store(slot as u64 + 1, SeqCst);
+        }
+        // From now on the end of the slot is worth a search.
+        arena.slot(slot).bell.store(1, SeqCst);
+    }
+    hand_over(arena, records, NOBODY);
+}
+
+/// Strikes out what an end of a pipe kept that is being given back, and gives the slots that it named.
+pub(crate) fn strike_unread(arena: &Arena, reader: usize) -> Vec<usize> {
+    if arena.slot(reader).bell.load(SeqCst) == 0 {
+        return Vec::new();
+    }
+    let unread = |&(at, word): &(usize, u64)| {
+        process_of(word) == NOBODY && arena.transit(at).reader.load(SeqCst) == reader as u64 + 1
+    };
+    strike_those(arena, unread)
+}
+
 fn change(arena: &Arena, record: Record, change: impl Fn(u64) -> u64) -> bool {
     let at = record.at as usize;
     if at >= TRANSITS || at as u64 >= arena.head().transits_used.load(Acquire) {
@@ -130,18 +162,22 @@ fn change(arena: &Arena, record: Record, change: impl Fn(u64) -> u64) -> bool {
     }
     let this = |word: u64| word != 0 && (word ^ record.word) & !KEEPER == 0;
     let change = |word| this(word).then(|| change(word));
-    arena.transit(at).fetch_update(SeqCst, SeqCst, change).is_ok()
+    arena.transit(at).word.fetch_update(SeqCst, SeqCst, change).is_ok()
 }
 
 /// Strikes out all records of a dead process, and gives the slots that they named.
 pub(crate) fn strike_all(arena: &Arena, process: usize) -> Vec<usize> {
-    let all = all(arena).filter(|&(_, word)| process_of(word) == process);
-    all.filter_map(|(at, word)| strike(arena, Record { at: at as u32, word })).collect()
+    strike_those(arena, |&(_, word)| process_of(word) == process)
+}
+
+fn strike_those(arena: &Arena, those: impl Fn(&(usize, u64)) -> bool) -> Vec<usize> {
+    let found = all(arena).filter(those);
+    found.filter_map(|(at, word)| strike(arena, Record { at: at as u32, word })).collect()
 }
 
 fn all(arena: &Arena) -> impl Iterator<Item = (usize, u64)> {
     let used = (arena.head().transits_used.load(Acquire) as usize).min(TRANSITS);
-    (0..used).map(|at| (at, arena.transit(at).load(SeqCst))).filter(|&(_, word)| word != 0)
+    (0..used).map(|at| (at, arena.transit(at).word.load(SeqCst))).filter(|&(_, word)| word != 0)
 }
 
 /// Whether a record names the slot.

@@ -2,33 +2,23 @@
 #![expect(unsafe_code, reason = "looks at shared memory as atomic words")]
 
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
-use std::sync::{Mutex, PoisonError};
 
 use super::bytes::Bytes;
 use super::header::Header;
 use super::{BACKED, BYTES_AT, HEAD, RECORD, SKIP};
 use crate::shm::arena::Arena;
-use crate::shm::handle::Kind;
 use crate::shm::layout::class_of;
-use crate::shm::transit::{self, Record};
+use crate::shm::transit::Record;
 
-/// Slots that were kept alive by items of rings that are gone.
-static FREED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
-
-/// The next slot that nothing in a ring keeps alive any more.
-pub(crate) fn next_freed() -> Option<usize> {
-    FREED.lock().unwrap_or_else(PoisonError::into_inner).pop()
-}
-
-/// Strikes out the records of what is left in a ring that is being given back, if that is what the slot holds.
-pub(crate) fn bury(arena: &Arena, slot: usize) {
+/// Gives `strike` the records of what is left in a ring that is being given back.
+pub(crate) fn left_in(arena: &Arena, slot: usize, strike: impl FnMut(Record)) {
     let about = arena.slot(slot);
     if !arena.reaches(class_of(slot)) {
         return;
     }
     let (block, room) = arena.block(slot);
     let size = (about.size.load(Acquire) as usize).min(room);
-    if about.kind.load(Acquire) & 0xff != Kind::Queue as u64 || size < BACKED {
+    if size < BACKED {
         return;
     }
     // SAFETY: as in `Ring::new`; the slot is the caller's alone.
@@ -36,8 +26,7 @@ pub(crate) fn bury(arena: &Arena, slot: usize) {
     // SAFETY: within the block.
     let base = unsafe { block.add(BYTES_AT) };
     let rest = Rest { header, bytes: Bytes { base, len: size - BYTES_AT } };
-    let mut freed = FREED.lock().unwrap_or_else(PoisonError::into_inner);
-    rest.records(|record| freed.extend(transit::strike(arena, record)));
+    rest.records(strike);
 }
 
 /// A ring that nobody uses any more.
