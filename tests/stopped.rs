@@ -132,38 +132,39 @@ fn lasts(x: u64, place: PathBuf) -> u32 {
     std::process::id()
 }
 
+/// Stops a worker somewhere within 40,000 items, and takes all results but one; gives the worker, and what is left.
+fn all_but_one(
+    pool: &Pool,
+    round: usize,
+) -> (u32, impl Iterator<Item = Result<u64, Error>> + use<'_>) {
+    let stream = par_imap_unordered!(square, 0..40_000; pool = pool, window = 40_000);
+    let mut stream = stream.expect("a stream").map(|(_, result)| result);
+    let pid = pool.worker_pids()[round % 2];
+    let before = stream.by_ref().take(round * 900).count();
+    send(pid, Signal::STOP);
+    let rest: Result<Vec<u64>, Error> = stream.by_ref().take(39_999 - before).collect();
+    assert_eq!(rest.expect("values").len(), 39_999 - before);
+    (pid, stream)
+}
+
 #[test]
 fn stopped_at_any_moment_holds_back_at_most_one_item() {
-    let _dog = watchdog(120);
-    let pool = Pool::new(2).expect("a pool");
-    for round in 0..40_u64 {
-        let stream = par_imap_unordered!(square, 0..40_000; pool = &pool, window = 40_000);
-        let mut stream = stream.expect("a stream");
-        let pid = pool.worker_pids()[round as usize % 2];
-        let before: usize = stream.by_ref().take(round as usize * 900).count();
-        send(pid, Signal::STOP);
-        assert_eq!(stream.by_ref().take(39_999 - before).count(), 39_999 - before);
+    let (_dog, pool) = (watchdog(120), Pool::new(2).expect("a pool"));
+    for round in 0..40 {
+        let (pid, left) = all_but_one(&pool, round);
         send(pid, Signal::CONT);
-        assert_eq!(stream.count(), 1, "in round {round}");
+        assert_eq!(left.count(), 1, "in round {round}");
     }
     assert_eq!(pool.stats().workers_replaced, 0);
 }
 
 #[test]
 fn stopped_and_then_killed_costs_at_most_one_item() {
-    let _dog = watchdog(120);
-    let pool = Pool::new(2).expect("a pool");
-    for round in 0..40_u64 {
-        let stream = par_imap_unordered!(square, 0..40_000; pool = &pool, window = 40_000);
-        let mut stream = stream.expect("a stream");
-        let pid = pool.worker_pids()[round as usize % 2];
-        let before: usize = stream.by_ref().take(round as usize * 900).count();
-        send(pid, Signal::STOP);
-        let rest: Result<Vec<u64>, Error> =
-            stream.by_ref().take(39_999 - before).map(|(_, result)| result).collect();
-        assert_eq!(rest.expect("values").len(), 39_999 - before);
+    let (_dog, pool) = (watchdog(120), Pool::new(2).expect("a pool"));
+    for round in 0..40 {
+        let (pid, left) = all_but_one(&pool, round);
         failing::kill(pid);
-        let last: Vec<_> = stream.map(|(_, result)| result.map_err(|error| error.kind())).collect();
+        let last: Vec<_> = left.map(|result| result.map_err(|error| error.kind())).collect();
         assert!(matches!(last[..], [Ok(_) | Err(ErrorKind::WorkerDied)]), "{last:?}");
         eventually("another takes its place", || pool.worker_pids().len() == 2);
     }
