@@ -207,3 +207,40 @@ fn reading_a_result_may_wait_for_other_calls() {
     assert!(called.wait_timeout(DEADLINE));
     assert_eq!(take.recv().expect("a call of the callback"), Squared(81));
 }
+
+#[pool_task]
+fn counted(x: u64) -> Value<u64> {
+    Value::new(x).expect("a value")
+}
+
+/// Two lines of a conversation, and the end where it goes on.
+#[pool_task]
+fn far_end(x: u64) -> Connection<u64> {
+    let (here, there) = pipe().expect("a pipe");
+    here.send(x).expect("somebody who listens");
+    there
+}
+
+#[test]
+fn what_results_take_along_is_there_when_they_are_read() {
+    let _dog = watchdog();
+    let (mine, here) = (Pool::new(2).expect("a pool"), Pool::builder().in_process());
+    for pool in [mine, here.build().expect("a pool")] {
+        for _ in 0..5 {
+            let values: Vec<_> = (0..100)
+                .map(|x| par_apply_async!(counted(x); pool = &pool).expect("a call"))
+                .collect();
+            let ends: Vec<_> = (0..20)
+                .map(|x| par_apply_async!(far_end(x); pool = &pool).expect("a call"))
+                .collect();
+            // Both jobs and workers are done with them before they are read.
+            par_map!(square, 0..1000; pool = &pool).expect("values");
+            for (x, value) in (0..).zip(values) {
+                assert_eq!(*value.get().expect("a value").lock().expect("its lock"), x);
+            }
+            for (x, end) in (0..).zip(ends) {
+                assert_eq!(end.get().expect("an end").recv().expect("a message"), x);
+            }
+        }
+    }
+}

@@ -68,8 +68,12 @@ impl<T> Shared<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has a sealed result read, without the lock.
-    fn opened<'a>(&'a self, mut state: MutexGuard<'a, State<T>>) -> MutexGuard<'a, State<T>> {
+    /// Has a sealed result read, without the lock. Waits no longer than until `end` for another who has it read.
+    fn opened<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State<T>>,
+        end: Option<Instant>,
+    ) -> MutexGuard<'a, State<T>> {
         match std::mem::replace(&mut state.slot, Slot::Opening) {
             Slot::Sealed(open) => {
                 drop(state);
@@ -82,7 +86,10 @@ impl<T> Shared<T> {
             }
             Slot::Opening => {
                 let opening = |state: &mut State<T>| matches!(state.slot, Slot::Opening);
-                self.ready.wait_while(state, opening).unwrap_or_else(PoisonError::into_inner)
+                let left =
+                    end.map_or(Duration::MAX, |end| end.saturating_duration_since(Instant::now()));
+                let waited = self.ready.wait_timeout_while(state, left, opening);
+                waited.unwrap_or_else(PoisonError::into_inner).0
             }
             other => {
                 state.slot = other;
@@ -141,7 +148,7 @@ impl<T> AsyncResult<T> {
     pub fn get(self) -> Result<T, Error> {
         let mut state = self.shared.lock();
         loop {
-            state = self.shared.opened(state);
+            state = self.shared.opened(state, None);
             if let Some(result) = state.take() {
                 return result;
             }
@@ -154,7 +161,8 @@ impl<T> AsyncResult<T> {
     /// # Errors
     /// Kind `TimedOut` when it is not there yet, and else as for [`get`](Self::get).
     pub fn get_timeout(&self, timeout: Duration) -> Result<T, Error> {
-        let result = self.shared.opened(self.wait_until(timeout)).take();
+        let end = Instant::now().checked_add(timeout);
+        let result = self.shared.opened(self.wait_until(timeout), end).take();
         result
             .unwrap_or_else(|| Err(Error::new(ErrorKind::TimedOut, "the result is not there yet")))
     }
@@ -196,9 +204,9 @@ impl<T> AsyncResult<T> {
         self.shared.lock().is_ready()
     }
 
-    /// Whether the work has ended with a value.
+    /// Whether the work has ended with a value. To know that of a value that takes a `Deserialize` it is read here.
     pub fn is_successful(&self) -> bool {
-        let state = self.shared.opened(self.shared.lock());
+        let state = self.shared.opened(self.shared.lock(), None);
         matches!(state.slot, Slot::Ready(Ok(_)) | Slot::Given)
     }
 
@@ -246,7 +254,7 @@ impl<T> Future for ResultFuture<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.0.shared.opened(self.0.shared.lock());
+        let mut state = self.0.shared.opened(self.0.shared.lock(), None);
         if let Some(result) = state.take() {
             return Poll::Ready(result);
         }

@@ -164,7 +164,8 @@ impl<'a> Batch<'a> {
     pub fn each<R, L: Codec<R>>(&mut self, mut call: impl FnMut(In<'a>) -> Result<R, Error>) {
         let Range { start: mut next, end } = self.range.clone();
         let mut kept: Option<R> = None;
-        while next < end && self.host.keeps(next) {
+        // An item whose result is kept has been run: nobody else does.
+        while next < end && (kept.is_some() || self.host.keeps(next)) {
             let found = needed::<R, L>(kept.as_ref()).and_then(|need| self.host.room(need));
             let room = match found {
                 Ok(room) => room,

@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::codec::{ALIGN, Out, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
+use crate::pool::Received;
 use crate::registry::TaskDef;
 use crate::shm::pins::Pins;
 use crate::unwind;
@@ -101,8 +102,12 @@ pub(crate) trait Finish: Sink + Send {
     /// Whether `finish` calls code of the user's, which may take its time.
     fn calls_back(&self) -> bool;
 
-    /// The last call. `Err` when the job as a whole could not go on. `pins` are what the results name, for bytes that are kept.
-    fn finish(self: Box<Self>, result: Result<(), Error>, pins: Pins);
+    /// What results take along will be gone when the job has ended: they are to be read as they come.
+    fn read_at_once(&mut self) {}
+
+    /// The last call. `Err` when the job as a whole could not go on. `along` is what results have brought, for those that are
+    /// still to be read.
+    fn finish(self: Box<Self>, result: Result<(), Error>, along: Received);
 }
 
 /// Writes items into a block of the input window.

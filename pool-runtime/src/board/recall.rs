@@ -6,7 +6,7 @@
 //! worker has no such barrier, which would cost it 6 ns for each item: the parent has the kernel run one for it
 //! (`sys::barrier`), when it comes to that.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::compiler_fence;
 
 use super::layout::{Cell, Tag};
@@ -26,7 +26,7 @@ impl Cell {
     /// to the parent, and all that follow.
     pub(crate) fn keeps(&self, at: u32) -> bool {
         // The progress was written before, as the program goes.
-        compiler_fence(AcqRel);
+        compiler_fence(SeqCst);
         loop {
             let word = self.until.load(Relaxed);
             let Tag { generation, number } = Tag::unpack(word);
@@ -44,7 +44,8 @@ impl Cell {
     }
 
     /// Takes back the items behind the one that runs, `seen` being what the cell says of that, and gives the first of them
-    /// and the one after the last; `None` when there are none, or the worker goes on with them after all. `barrier` says
+    /// and the one after the last, of which those that have been posted by now were not taken; `None` when there are none, or
+    /// the worker goes on with them after all. `barrier` says
     /// whether it has ordered what the worker does.
     pub(crate) fn recall(
         &self,
@@ -65,6 +66,10 @@ impl Cell {
         }
         // It goes on. Either it has not seen yet that its chunk is shorter, and then it is not, or it says where it ended.
         let now = Tag::unpack(self.until.compare_exchange(cut, whole, AcqRel, Acquire).err()?);
-        (now.generation == turn && now.number & LEFT != 0).then_some((now.number & !LEFT, end))
+        if now.generation == turn {
+            return Some((now.number & !LEFT, end));
+        }
+        // It has taken another chunk since, and with that it has overwritten what it said. What it ran of this one it had posted.
+        Some((next, end))
     }
 }

@@ -1,18 +1,19 @@
 //! The result of a call that goes on without its caller. Bytes that take a `Deserialize` to read are kept as they came: that
 //! is code of the user's, and runs where the result is asked for, not on the thread that all such calls share.
 
+use super::Received;
 use crate::async_result::Completion;
 use crate::codec::Codec;
 use crate::collect::Gather;
 use crate::error::{Error, ErrorKind};
 use crate::job::{Finish, Sink};
 use crate::payload::Payload;
-use crate::shm::pins::Pins;
 use crate::task::Task;
 
 /// The sink of one call, and where its result goes.
 pub(super) struct Arrival<T: Task> {
     outcome: Option<Outcome<T::Output>>,
+    at_once: bool,
     completion: Completion<T::Output>,
 }
 
@@ -23,7 +24,7 @@ enum Outcome<R> {
 
 impl<T: Task> Arrival<T> {
     pub(super) fn new(completion: Completion<T::Output>) -> Self {
-        Self { outcome: None, completion }
+        Self { outcome: None, at_once: false, completion }
     }
 }
 
@@ -40,7 +41,7 @@ fn decode<T: Task>(payload: &Payload<'_>) -> Result<T::Output, Error> {
 
 impl<T: Task> Sink for Arrival<T> {
     fn results(&mut self, _: u64, _: usize, payload: &Payload<'_>) {
-        self.outcome = Some(if takes_a_deserialize::<T>() {
+        self.outcome = Some(if takes_a_deserialize::<T>() && !self.at_once {
             let mut bytes = Vec::new();
             payload.copy_to(&mut bytes);
             Outcome::Bytes(bytes)
@@ -63,13 +64,15 @@ impl<T: Task<Output: Send>> Finish for Arrival<T> {
         self.completion.callbacks.any()
     }
 
-    fn finish(self: Box<Self>, result: Result<(), Error>, pins: Pins) {
+    fn read_at_once(&mut self) {
+        self.at_once = true;
+    }
+
+    fn finish(self: Box<Self>, result: Result<(), Error>, along: Received) {
         match self.outcome {
             Some(Outcome::Known(result)) => self.completion.complete(result),
             Some(Outcome::Bytes(bytes)) => self.completion.complete_later(Box::new(move || {
-                // What the bytes name lasts until they are read.
-                let _pins = pins;
-                decode::<T>(&Payload::from(&*bytes))
+                along.unpack(|| decode::<T>(&Payload::from(&*bytes)))
             })),
             None => self.completion.complete(result.and_then(|()| {
                 let text = "the call ended without a result";

@@ -8,10 +8,9 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use super::{Engine, Inner, Running, Turn};
+use super::{Engine, Inner, Received, Running, Turn};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Finish, JobSpec, Source};
-use crate::shm::pins::Pins;
 use crate::unwind;
 
 /// What the engine knows of its background jobs.
@@ -31,7 +30,7 @@ thread_local! {
     static FINISHING: Cell<*const Engine> = const { Cell::new(std::ptr::null()) };
 }
 
-type Ending = (Box<dyn Finish>, Result<(), Error>, Pins);
+type Ending = (Box<dyn Finish>, Result<(), Error>, Received);
 
 /// A call of one item.
 struct Single {
@@ -87,8 +86,9 @@ impl Inner {
         let running = Running::start(self, spec)?;
         let ticket = running.ticket();
         let Some(engine) = &self.engine else {
+            sink.read_at_once();
             let result = run_to_end(running, source, &mut *sink);
-            sink.finish(result, Pins::default());
+            sink.finish(result, Received::default());
             return Ok(JobHandle { engine: Weak::new(), ticket });
         };
         let handle = JobHandle { engine: Arc::downgrade(engine), ticket };
@@ -137,7 +137,7 @@ impl Engine {
         let engine = Arc::clone(self);
         let body = move || {
             let result = run_to_end(running, source, &mut *sink);
-            engine.finish((sink, result, Pins::default()));
+            engine.finish((sink, result, Received::default()));
         };
         let thread = std::thread::Builder::new().name("pool-job".to_owned()).spawn(body);
         thread.map(drop).map_err(|error| {
@@ -147,9 +147,9 @@ impl Engine {
 
     /// Makes the result of a job known. The callback is the user's, and so are a waker and the drop of a result that nobody wants:
     /// if one of them panics, the job has ended all the same.
-    fn finish(&self, (sink, result, pins): Ending) {
+    fn finish(&self, (sink, result, along): Ending) {
         let outer = FINISHING.replace(self);
-        if let Err(panic) = unwind::catch(|| sink.finish(result, pins)) {
+        if let Err(panic) = unwind::catch(|| sink.finish(result, along)) {
             eprintln!("the end of a job of a pool panicked: {}", Error::panicked(panic));
         }
         FINISHING.set(outer);
@@ -200,14 +200,14 @@ impl Engine {
     /// serves.
     fn settle(self: &Arc<Self>, single: Single, result: Result<(), Error>) {
         let Single { mut running, source, sink, .. } = single;
-        let pins = running.take_pins();
+        let along = running.take_received();
         running.abandon();
         let dropped = unwind::catch(|| drop(source));
         let result = dropped.map_err(Error::panicked).and(result);
         if !sink.calls_back() {
-            return self.finish((sink, result, pins));
+            return self.finish((sink, result, along));
         }
-        let ending = Arc::new(Mutex::new(Some((sink, result, pins))));
+        let ending = Arc::new(Mutex::new(Some((sink, result, along))));
         let (engine, shared) = (Arc::clone(self), Arc::clone(&ending));
         let thread = std::thread::Builder::new()
             .name("pool-callback".to_owned())

@@ -3,7 +3,7 @@
 use super::desk::Desk;
 use super::recall::Ahead;
 use super::seat::{Sentence, Worker};
-use super::work::{Event, Interest};
+use super::work::{Event, Interest, Job};
 use crate::board::layout::{Control, FAILURE, RESULTS, Tag};
 use crate::board::outbox::Posted;
 use crate::codec;
@@ -70,6 +70,11 @@ impl Desk {
         mut posted: Posted,
         direct: Option<&mut Direct<'_>>,
     ) -> bool {
+        // Such a result may be read when its job is forgotten: what it takes along was sent before, and is to be here.
+        let may_be_kept = |job: &Job| job.background && job.task.result_stride.is_none();
+        if self.job_of(posted.run).is_some_and(may_be_kept) {
+            self.run_errands(worker);
+        }
         let Some(mut payload) = worker.reader.payload(posted.at, posted.len) else { return false };
         if let Some(ahead) = Ahead::of(&mut worker.ahead, &posted)
             && let Some(job) = self.job_of(posted.run)

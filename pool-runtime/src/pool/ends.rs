@@ -90,6 +90,11 @@ impl Desk {
         }
     }
 
+    /// Whether a worker that died may have had the chunk that begins there.
+    pub(super) fn is_suspect(&self, run: Tag, first: u32) -> bool {
+        self.suspects.iter().any(|suspect| suspect.run == run && suspect.items.0 == first)
+    }
+
     /// Whether it is not yet known of some chunk who has it.
     pub(crate) fn has_suspects(&self) -> bool {
         !self.suspects.is_empty()

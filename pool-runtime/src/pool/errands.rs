@@ -2,6 +2,7 @@
 //! that results name. Between `supervisor`, which says that a worker's socket has something to read, and `luggage`, for whose
 //! users this is done; `errands` at the top of the crate is the worker's side.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
@@ -28,8 +29,15 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(super) fn take_pins(&mut self) -> Pins {
-        std::mem::take(&mut self.pins)
+    /// Runs `decode`, for whose bytes this is, when the job is no more.
+    pub(super) fn unpack<R>(self, decode: impl FnOnce() -> R) -> R {
+        let Self { luggage, pins: _pins } = self;
+        let luggage = RefCell::new(luggage);
+        let ask = move |number| {
+            let found = luggage.borrow_mut().remove(&number).ok_or_else(lost)?;
+            found.ok_or_else(no_room)
+        };
+        luggage::unpack_asking(Rc::new(ask), decode)
     }
 }
 
@@ -37,6 +45,7 @@ impl Received {
 pub(crate) const SOCKET: u32 = 1 << 31;
 /// A descriptor is sent before the result that needs it, so it is there as soon as the supervisor has looked.
 const ARRIVAL: Duration = Duration::from_secs(5);
+const SLICE: Duration = Duration::from_millis(10);
 
 impl Engine {
     /// Does what the worker in that seat has asked for. Runs on the supervisor's thread.
@@ -64,7 +73,12 @@ impl Engine {
                 return found.ok_or_else(no_room);
             }
             let left = end.checked_duration_since(Instant::now()).ok_or_else(lost)?;
-            desk = self.changed.wait_timeout(desk, left).unwrap_or_else(PoisonError::into_inner).0;
+            // In slices: who drains has errands run too, and tells nobody.
+            desk = self
+                .changed
+                .wait_timeout(desk, left.min(SLICE))
+                .unwrap_or_else(PoisonError::into_inner)
+                .0;
         }
     }
 }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use super::Inner;
 use super::arrival::Arrival;
 use super::typed::{Asked, progress};
+use super::{Inner, Received};
 use crate::async_result::{AsyncResult, Callbacks, Completion, Shared};
 use crate::codec::{ALIGN, Codec, In, Out, align_up};
 use crate::collect::{Collected, Gather};
@@ -15,7 +15,6 @@ use crate::job::{Finish, JobSpec, Sink, Source};
 use crate::luggage;
 use crate::payload::Payload;
 use crate::progress::Progress;
-use crate::shm::pins::Pins;
 use crate::task::{
     Bound, Caught, Encoded, Fill, Holes, ItemSource, Plain, Ready, Task, Way, stopped,
 };
@@ -158,7 +157,7 @@ where
         self.completion.callbacks.any()
     }
 
-    fn finish(self: Box<Self>, result: Result<(), Error>, _: Pins) {
+    fn finish(self: Box<Self>, result: Result<(), Error>, _: Received) {
         self.completion.complete(self.sink.finish(result));
     }
 }

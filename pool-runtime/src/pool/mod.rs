@@ -41,6 +41,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use background::JobHandle;
 pub use builder::Builder;
+pub(crate) use errands::Received;
 pub(crate) use inline::{run_call, run_once};
 pub use life::{Pool, Stats};
 pub(crate) use running::{Running, Turn};

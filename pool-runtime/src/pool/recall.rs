@@ -70,6 +70,10 @@ impl Engine {
     fn got_it(&self, desk: &mut Desk, index: usize, left: &Remains) -> bool {
         let (run, first) = (left.run, left.chunk.0);
         let Some(words) = self.control.runs.get(run.number as usize) else { return false };
+        // One that died while it took the same may have got it.
+        if desk.is_suspect(run, first) {
+            return false;
+        }
         let others = desk.seats.iter().filter(|seat| seat.index != index);
         let stances = others.filter_map(|seat| seat.stance(&self.control, run, first));
         if remains::holder(words, run, first, stances) != Holder::Nobody {

@@ -1,13 +1,12 @@
 //! The caller's side of a job: feeds its items, takes its results, and waits when it can do neither. The thread that feeds also
 //! drains, so it has a single wait, and drains before it feeds.
 
-use super::Inner;
 use super::fed::{Fed, Step};
 use super::inline::Inline;
 use super::work::Interest;
+use super::{Inner, Received};
 use crate::error::Error;
 use crate::job::{JobSpec, Sink, Source};
-use crate::shm::pins::Pins;
 
 /// What one turn came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,11 +117,12 @@ impl Running {
         }
     }
 
-    /// What the results so far have named, to be kept by whoever keeps their bytes.
-    pub(crate) fn take_pins(&mut self) -> Pins {
-        let Way::Fed(fed) = &self.0 else { return Pins::default() };
+    /// What the results so far have taken along, for whoever keeps their bytes.
+    pub(crate) fn take_received(&mut self) -> Received {
+        let Way::Fed(fed) = &self.0 else { return Received::default() };
         let mut desk = fed.engine.desk();
-        desk.job(fed.slot, fed.id).map_or_else(Pins::default, |job| job.received.take_pins())
+        let job = desk.job(fed.slot, fed.id);
+        job.map_or_else(Received::default, |job| std::mem::take(&mut job.received))
     }
 
     /// Starts nothing more of the job and leaves what runs to its end, unobserved: how a `map` that failed goes.

@@ -52,6 +52,11 @@ fn work(world: &World, me: usize, chunk: u32) {
     }
 }
 
+fn barrier() -> bool {
+    (0..thread_rng().gen_range(0..60)).for_each(|_| shuttle::thread::yield_now());
+    thread_rng().gen_bool(0.9)
+}
+
 /// What the parent knows.
 struct Parent {
     world: Arc<World>,
@@ -126,16 +131,21 @@ impl Parent {
         self.deaths += 1;
     }
 
-    /// As `pool::recall` does, at any moment: here every step is a barrier.
+    /// As `pool::recall` does, at any moment. Here every step is a barrier; that of the kernel takes its time.
     fn recall(&mut self, worker: usize) {
         let cell = &self.world.control.workers[worker];
         let left = Remains::of(cell);
         if left.phase == phase::RUNNING
-            && let Some((from, end)) = cell.recall(&left, || true)
+            && let Some((from, end)) = cell.recall(&left, barrier)
         {
-            self.moved.extend((from..end).map(|item| (left.run.number, item)));
+            self.drain();
             self.recalls += 1;
-            self.put_up(from, end);
+            for item in from..end {
+                if self.outcomes[item as usize].is_none() {
+                    self.moved.push((left.run.number, item));
+                    self.put_up(item, item + 1);
+                }
+            }
         }
     }
 
@@ -182,7 +192,8 @@ fn start(
     })
 }
 
-fn one_world() {
+/// `recalls`: how likely, each time the parent looks, that it takes something back.
+fn one_world(die: bool, recalls: f64) {
     let world = Arc::new(World {
         control: crate::board::control(),
         posts: Default::default(),
@@ -201,7 +212,7 @@ fn one_world() {
     };
     let chunk = thread_rng().gen_range(1..=3);
     let mut workers: Vec<_> = (0..WORKERS)
-        .map(|worker| start(&world, worker, Some(thread_rng().gen_range(0..60)), chunk))
+        .map(|worker| start(&world, worker, die.then(|| thread_rng().gen_range(0..60)), chunk))
         .collect();
     parent.put_up(0, ITEMS);
     let mut rounds = 0;
@@ -210,7 +221,7 @@ fn one_world() {
         assert!(rounds < 5_000, "an item is lost: {:?} {:?}", parent.outcomes, parent.suspects);
         shuttle::thread::yield_now();
         // A few: what is taken back again and again is never run.
-        if parent.recalls < 3 && thread_rng().gen_bool(0.2) {
+        if parent.recalls < 3 && thread_rng().gen_bool(recalls) {
             parent.recall(thread_rng().gen_range(0..WORKERS));
         }
         parent.drain();
@@ -237,10 +248,15 @@ fn one_world() {
 
 #[test]
 fn no_item_is_lost_or_run_twice_with_a_death_at_any_step() {
-    shuttle::check_random(one_world, 500);
+    shuttle::check_random(|| one_world(true, 0.2), 500);
 }
 
 #[test]
 fn nor_when_threads_are_held_up_for_long() {
-    shuttle::check_pct(one_world, 500, 4);
+    shuttle::check_pct(|| one_world(true, 0.2), 500, 4);
+}
+
+#[test]
+fn nor_when_the_parent_takes_back_what_it_can() {
+    shuttle::check_random(|| one_world(false, 0.8), 1000);
 }
