@@ -13,9 +13,10 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{Codec, In, Level, SERDE};
-use crate::error::{Error, ErrorKind};
+use crate::error::{self, Error, ErrorKind};
 use crate::luggage;
 use crate::shm::handle::{Handle, Kind, Mark, Ticket};
+use crate::shm::process;
 use crate::supervisor::{self, Ward};
 use crate::sys::socket::{self, Socket};
 use crate::sys::watch;
@@ -71,6 +72,14 @@ pub fn pipe<T>() -> Result<(Connection<T>, Connection<T>), Error> {
 /// Where there is no shared memory there are no handles that messages could keep alive, and the pipe needs none.
 fn take_seat() -> Option<Handle> {
     Handle::make(seat_mark(), (0, 1), None, |_| ()).ok()
+}
+
+/// As in [`take_seat`]; elsewhere an end without its seat would lose the handles of whatever is sent to it.
+fn open_seat(seat: &Ticket) -> Result<Option<Handle>, Error> {
+    match process::own() {
+        Ok(_) => Handle::open(seat, seat_mark()).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 fn name_of(seat: Option<&Handle>) -> u64 {
@@ -160,7 +169,8 @@ impl<'de, T> Deserialize<'de> for Connection<T> {
         let (number, seat, reader) = <(u64, Option<Ticket>, u64)>::deserialize(deserializer)?;
         let descriptor = luggage::take(number).map_err(D::Error::custom)?;
         let socket = Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?;
-        Ok(Self::new(socket, seat.and_then(|seat| Handle::open(&seat, seat_mark()).ok()), reader))
+        let seat = seat.map_or(Ok(None), |seat| open_seat(&seat)).map_err(error::refuse)?;
+        Ok(Self::new(socket, seat, reader))
     }
 }
 
@@ -264,5 +274,37 @@ impl Drop for End {
     fn drop(&mut self) {
         let mut bells = std::mem::take(&mut *self.bells());
         self.forget_watch(&mut bells);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Out;
+
+    type End = Connection<i64>;
+
+    fn packed(end: &End) -> (Vec<u8>, Vec<std::os::fd::OwnedFd>) {
+        let mut room = vec![0; 1000];
+        let (len, along) = luggage::pack(Vec::new(), || {
+            let mut out = Out::new(&mut room);
+            <Level<SERDE> as Codec<End>>::encode(end, &mut out).expect("there is room");
+            out.position()
+        });
+        room.truncate(len);
+        (room, along)
+    }
+
+    fn unpacked((bytes, along): (Vec<u8>, Vec<std::os::fd::OwnedFd>)) -> Result<End, Error> {
+        luggage::unpack(along, || <Level<SERDE> as Codec<End>>::decode(&mut In::new(&bytes)))
+    }
+
+    #[test]
+    fn an_end_whose_seat_is_gone_is_refused() {
+        let (here, _there) = pipe::<i64>().expect("a pipe");
+        assert!(unpacked(packed(&here)).expect("it is there").end.seat.is_some());
+        let late = packed(&here);
+        drop(here);
+        assert_eq!(unpacked(late).expect_err("it is gone").kind(), ErrorKind::NotFound);
     }
 }
