@@ -169,6 +169,7 @@ impl<'de, T> Deserialize<'de> for Connection<T> {
         let (number, seat, reader) = <(u64, Option<Ticket>, u64)>::deserialize(deserializer)?;
         let descriptor = luggage::take(number).map_err(D::Error::custom)?;
         let socket = Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?;
+        wire::check_reader(reader).map_err(error::refuse)?;
         let seat = seat.map_or(Ok(None), |seat| open_seat(&seat)).map_err(error::refuse)?;
         Ok(Self::new(socket, seat, reader))
     }
@@ -306,5 +307,17 @@ mod tests {
         let late = packed(&here);
         drop(here);
         assert_eq!(unpacked(late).expect_err("it is gone").kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_reader_that_is_none_is_refused() {
+        let lock = crate::Lock::new().expect("a lock");
+        let event = Handle::make(Mark::plain(Kind::Event), (8, 8), None, |_| ()).expect("memory");
+        let (a, _b) = socket::pair().expect("descriptors");
+        let end = Connection::new(a, None, event.object());
+        let error = unpacked(packed(&end)).expect_err("it is no reader");
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        let end = Connection { end: end.end, values: PhantomData };
+        assert_eq!(end.send(lock).expect_err("it is no reader").kind(), ErrorKind::Decode);
     }
 }
