@@ -160,7 +160,7 @@ impl<T> Serialize for Connection<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = luggage::hand_in(self.end.socket.as_fd()).map_err(S::Error::custom)?;
         let seat = self.end.seat.as_ref().map(Handle::ticket).transpose();
-        (number, seat.map_err(S::Error::custom)?, self.end.reader).serialize(serializer)
+        (number, seat.map_err(error::refuse_encoding)?, self.end.reader).serialize(serializer)
     }
 }
 
