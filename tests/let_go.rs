@@ -211,3 +211,25 @@ fn starts_jobs() {
 fn arguments_of_jobs_that_a_process_starts() {
     Process::spawn(task!(starts_jobs())).expect("a process").join().expect("all is let go of");
 }
+
+/// Can be sent, and not received.
+#[derive(Debug, Serialize)]
+struct Refused;
+
+impl<'de> Deserialize<'de> for Refused {
+    fn deserialize<D: Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("as it is meant to"))
+    }
+}
+
+#[test]
+fn a_queue_in_an_item_that_is_refused() {
+    let outer = Queue::<(Refused, Queue<Array<u8>>)>::unbounded().expect("a queue");
+    let inner = Queue::unbounded().expect("a queue");
+    let (item, bytes) = array();
+    inner.put(item).expect("it is open");
+    outer.put((Refused, inner)).expect("it is open");
+    assert!(lives(&bytes));
+    outer.get().expect_err("it is refused");
+    assert!(!lives(&bytes));
+}

@@ -84,6 +84,8 @@ impl Drop for Transit {
                 hold::succeed(own, slot, |_| ());
             }
         }
+        // What is gone now may have been a queue or a pipe, with messages in it.
+        hold::after_burials(own);
     }
 }
 
