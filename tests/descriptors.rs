@@ -184,6 +184,22 @@ fn a_parent_that_may_open_no_more() {
     assert_eq!(par_apply!(pid(); pool = &pool).expect("it works"), worker);
 }
 
+/// What shared memory was refused at first is not refused for ever.
+#[test]
+fn a_program_that_may_open_no_more_at_first() {
+    let _dog = watchdog();
+    if !is_program() {
+        run_well(&mut program("a_program_that_may_open_no_more_at_first"));
+        return;
+    }
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(100), ..limit }).expect("less");
+    let taken: Vec<_> = std::iter::from_fn(|| File::open("/dev/null").ok()).collect();
+    assert_eq!(Value::new(1_i64).expect_err("there is no room").kind(), ErrorKind::Io);
+    drop(taken);
+    assert_eq!(Value::new(1_i64).expect("there is room").get().expect("it lives"), 1);
+}
+
 /// Says what is no message on every socket that this worker has, and would never end.
 #[pool_task]
 fn babble(_x: u64) -> u64 {

@@ -180,3 +180,56 @@ fn a_value_that_panics_when_it_is_encoded() {
         assert!(!lives(&bytes));
     }
 }
+
+#[pool_task]
+fn len(item: Array<u8>) -> usize {
+    item.len()
+}
+
+#[pool_task]
+fn starts_jobs() {
+    // On a thread of its own: what this one writes may be on its way to the parent.
+    let (item, bytes) = std::thread::spawn(array).join().expect("no panic");
+    let pool = Pool::new(1).expect("a pool");
+    for _ in 0..1000 {
+        drop(task!(len(item.clone())));
+    }
+    for _ in 0..10 {
+        assert_eq!(par_apply!(len(item.clone()); pool = &pool).expect("it works"), 100);
+        let job = par_apply_async!(len(item.clone()); pool = &pool).expect("it starts");
+        assert_eq!(job.get().expect("it works"), 100);
+    }
+    drop((pool, item));
+    let begun = Instant::now();
+    while lives(&bytes) {
+        assert!(begun.elapsed() < LONG, "it was never let go of");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn arguments_of_jobs_that_a_process_starts() {
+    Process::spawn(task!(starts_jobs())).expect("a process").join().expect("all is let go of");
+}
+
+/// Can be sent, and not received.
+#[derive(Debug, Serialize)]
+struct Refused;
+
+impl<'de> Deserialize<'de> for Refused {
+    fn deserialize<D: Deserializer<'de>>(_deserializer: D) -> Result<Self, D::Error> {
+        Err(serde::de::Error::custom("as it is meant to"))
+    }
+}
+
+#[test]
+fn a_queue_in_an_item_that_is_refused() {
+    let outer = Queue::<(Refused, Queue<Array<u8>>)>::unbounded().expect("a queue");
+    let inner = Queue::unbounded().expect("a queue");
+    let (item, bytes) = array();
+    inner.put(item).expect("it is open");
+    outer.put((Refused, inner)).expect("it is open");
+    assert!(lives(&bytes));
+    outer.get().expect_err("it is refused");
+    assert!(!lives(&bytes));
+}

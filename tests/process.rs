@@ -506,16 +506,47 @@ fn forks_beside_handles() -> (i32, bool, u32) {
         // SAFETY: it takes any code and does not return.
         unsafe { libc::_exit(7) };
     }
+    let code = code_of(copy);
+    queue.put(5).expect("it is open");
+    (code, process.is_alive(), queue.get().expect("it is there"))
+}
+
+/// Waits for a copy of this process.
+fn code_of(copy: i32) -> i32 {
     let copy = rustix::process::Pid::from_raw(copy).expect("it was made");
     let options = rustix::process::WaitOptions::empty();
     let ended = rustix::process::waitpid(Some(copy), options).expect("it is ours");
-    let code = ended.and_then(|(_, status)| status.exit_status()).unwrap_or(-1);
-    queue.put(5).expect("it is open");
-    (code, process.is_alive(), queue.get().expect("it is there"))
+    ended.and_then(|(_, status)| status.exit_status()).unwrap_or(-1)
 }
 
 #[test]
 fn handles_dropped_in_a_fork_do_nothing() {
     let process = Process::spawn(task!(forks_beside_handles())).expect("it starts");
     assert_eq!(process.join().expect("it returns"), (7, true, 5));
+}
+
+#[pool_task]
+fn sends_from_a_fork() -> (i32, bool) {
+    let (here, _there) = pipe::<Value<i64>>().expect("a pipe");
+    let value = Value::new(5_i64).expect("there is memory");
+    let other = value.clone();
+    // On a thread of its own: what this one writes may be on its way to the parent.
+    let trace = std::thread::spawn(move || serde_json::to_string(&other).expect("bytes"));
+    let trace = trace.join().expect("no panic");
+    // SAFETY: this process has no other thread.
+    let copy = unsafe { libc::fork() };
+    if copy == 0 {
+        let error = here.send(value.clone()).expect_err("it has no handles");
+        // SAFETY: it takes any code and does not return.
+        unsafe { libc::_exit(i32::from(error.kind() != ErrorKind::Disconnected)) };
+    }
+    let code = code_of(copy);
+    drop(value);
+    (code, serde_json::from_str::<Value<i64>>(&trace).is_ok())
+}
+
+#[test]
+fn handles_sent_from_a_fork_leave_nothing() {
+    let process = Process::spawn(task!(sends_from_a_fork())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), (0, false));
 }

@@ -349,3 +349,38 @@ fn a_permit_that_was_released_by_hand_does_not_count_twice() {
     let first = semaphore.try_acquire().expect("it is ours");
     assert!(first.is_some() && semaphore.try_acquire().expect("it is ours").is_none());
 }
+
+#[pool_task]
+fn has_a_permit(semaphore: BoundedSemaphore, connection: Connection<()>) {
+    let _permit = semaphore.acquire().expect("it is free");
+    connection.send(()).expect("the parent listens");
+    let _ = connection.recv();
+    std::process::abort()
+}
+
+#[test]
+fn a_permit_that_is_out_again_does_not_come_back_from_the_dead() {
+    let semaphore = BoundedSemaphore::new(1).expect("there is memory");
+    let (here, there) = pipe().expect("a pipe");
+    let process = Process::spawn(task!(has_a_permit(semaphore.clone(), there))).expect("it starts");
+    here.recv().expect("it has the permit");
+    semaphore.release().expect("one is taken");
+    let permit = semaphore.acquire().expect("it was released");
+    drop(here);
+    process.join().expect_err("it died");
+    assert!(semaphore.try_acquire().expect("it is ours").is_none());
+    drop(permit);
+    assert_eq!(semaphore.available(), 1);
+}
+
+#[test]
+fn a_permit_that_is_out_again_does_not_come_back_from_the_living() {
+    let semaphore = BoundedSemaphore::new(1).expect("there is memory");
+    let permit = semaphore.acquire().expect("it is free");
+    semaphore.release().expect("one is taken");
+    let again = semaphore.acquire().expect("it was released");
+    drop(permit);
+    assert!(semaphore.try_acquire().expect("it is ours").is_none());
+    drop(again);
+    assert_eq!(semaphore.available(), 1);
+}

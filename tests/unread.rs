@@ -80,11 +80,11 @@ fn a_receiver_that_is_killed_leaves_what_it_never_read_to_nobody() {
     assert!(lives(&before) && lives(&after));
     process.kill().expect("it is ours");
     process.join().expect_err("it was killed");
-    drop(process);
     ends(&before);
     ends(&after);
-    // This end is open all the while.
+    // This end is open all the while, and the process is known.
     is_refused(&here);
+    drop(process);
 }
 
 /// An end on its way to somebody.

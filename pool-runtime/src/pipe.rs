@@ -13,9 +13,10 @@ use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{Codec, In, Level, SERDE};
-use crate::error::{Error, ErrorKind};
+use crate::error::{self, Error, ErrorKind};
 use crate::luggage;
 use crate::shm::handle::{Handle, Kind, Mark, Ticket};
+use crate::shm::process;
 use crate::supervisor::{self, Ward};
 use crate::sys::socket::{self, Socket};
 use crate::sys::watch;
@@ -71,6 +72,14 @@ pub fn pipe<T>() -> Result<(Connection<T>, Connection<T>), Error> {
 /// Where there is no shared memory there are no handles that messages could keep alive, and the pipe needs none.
 fn take_seat() -> Option<Handle> {
     Handle::make(seat_mark(), (0, 1), None, |_| ()).ok()
+}
+
+/// As in [`take_seat`]; elsewhere an end without its seat would lose the handles of whatever is sent to it.
+fn open_seat(seat: &Ticket) -> Result<Option<Handle>, Error> {
+    match process::own() {
+        Ok(_) => Handle::open(seat, seat_mark()).map(Some),
+        Err(_) => Ok(None),
+    }
 }
 
 fn name_of(seat: Option<&Handle>) -> u64 {
@@ -151,7 +160,7 @@ impl<T> Serialize for Connection<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let number = luggage::hand_in(self.end.socket.as_fd()).map_err(S::Error::custom)?;
         let seat = self.end.seat.as_ref().map(Handle::ticket).transpose();
-        (number, seat.map_err(S::Error::custom)?, self.end.reader).serialize(serializer)
+        (number, seat.map_err(error::refuse_encoding)?, self.end.reader).serialize(serializer)
     }
 }
 
@@ -160,7 +169,9 @@ impl<'de, T> Deserialize<'de> for Connection<T> {
         let (number, seat, reader) = <(u64, Option<Ticket>, u64)>::deserialize(deserializer)?;
         let descriptor = luggage::take(number).map_err(D::Error::custom)?;
         let socket = Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?;
-        Ok(Self::new(socket, seat.and_then(|seat| Handle::open(&seat, seat_mark()).ok()), reader))
+        wire::check_reader(reader).map_err(error::refuse)?;
+        let seat = seat.map_or(Ok(None), |seat| open_seat(&seat)).map_err(error::refuse)?;
+        Ok(Self::new(socket, seat, reader))
     }
 }
 
@@ -264,5 +275,49 @@ impl Drop for End {
     fn drop(&mut self) {
         let mut bells = std::mem::take(&mut *self.bells());
         self.forget_watch(&mut bells);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Out;
+
+    type End = Connection<i64>;
+
+    fn packed(end: &End) -> (Vec<u8>, Vec<std::os::fd::OwnedFd>) {
+        let mut room = vec![0; 1000];
+        let (len, along) = luggage::pack(Vec::new(), || {
+            let mut out = Out::new(&mut room);
+            <Level<SERDE> as Codec<End>>::encode(end, &mut out).expect("there is room");
+            out.position()
+        });
+        room.truncate(len);
+        (room, along)
+    }
+
+    fn unpacked((bytes, along): (Vec<u8>, Vec<std::os::fd::OwnedFd>)) -> Result<End, Error> {
+        luggage::unpack(along, || <Level<SERDE> as Codec<End>>::decode(&mut In::new(&bytes)))
+    }
+
+    #[test]
+    fn an_end_whose_seat_is_gone_is_refused() {
+        let (here, _there) = pipe::<i64>().expect("a pipe");
+        assert!(unpacked(packed(&here)).expect("it is there").end.seat.is_some());
+        let late = packed(&here);
+        drop(here);
+        assert_eq!(unpacked(late).expect_err("it is gone").kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_reader_that_is_none_is_refused() {
+        let lock = crate::Lock::new().expect("a lock");
+        let event = Handle::make(Mark::plain(Kind::Event), (8, 8), None, |_| ()).expect("memory");
+        let (a, _b) = socket::pair().expect("descriptors");
+        let end = Connection::new(a, None, event.object());
+        let error = unpacked(packed(&end)).expect_err("it is no reader");
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        let end = Connection { end: end.end, values: PhantomData };
+        assert_eq!(end.send(lock).expect_err("it is no reader").kind(), ErrorKind::Decode);
     }
 }

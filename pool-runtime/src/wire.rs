@@ -6,6 +6,7 @@
 use std::cell::RefCell;
 use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use crate::codec::{Codec, In, Level, Out, SERDE, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::luggage;
+use crate::shm::handle::{Kind, Mark};
 use crate::shm::hold::Hold;
 use crate::shm::pins::{self, Transit};
 use crate::sys::memory::{self, Sealed};
@@ -166,9 +168,28 @@ fn put(
     }
 }
 
-/// Keeps the reader meanwhile, if there is such an object: a pipe that was made without shared memory has none.
+/// Keeps the reader meanwhile, if there is such an object: a pipe that was made without shared memory has none. The end of
+/// any other object would not strike out what is entrusted to it.
 fn hold(reader: u64) -> Result<Option<Hold>, Error> {
-    if reader == NO_READER { Ok(None) } else { Hold::open_named(reader).map(Some) }
+    if reader == NO_READER {
+        return Ok(None);
+    }
+    let hold = Hold::open_named(reader)?;
+    if hold.head().kind.load(Acquire) != Mark::plain(Kind::PipeEnd).word() {
+        return Err(Error::new(ErrorKind::Decode, "what is to read is no end of a pipe"));
+    }
+    Ok(Some(hold))
+}
+
+/// Refuses a word that came as the name of a reader and names something else. A reader may be gone, or out of reach here.
+///
+/// # Errors
+/// Kind `Decode`.
+pub(crate) fn check_reader(reader: u64) -> Result<(), Error> {
+    match hold(reader) {
+        Err(error) if error.kind() == ErrorKind::Decode => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Waits for one value, and gives its note and its bytes to `decode`, which may take the descriptors that came with it.

@@ -208,7 +208,9 @@ where
         loop {
             let (old, version): (Option<V>, u64) =
                 self.handle().call(LOOK, |request| request.value(key))?;
-            let call = task.fill(&old)?;
+            // `old` is kept here, and by nobody else because of this.
+            let (call, _) = pins::collect(|| task.fill(&old));
+            let call = call?;
             let (task, arguments) = (call.task()?, call.bytes()?);
             // What the result names lives until it is decoded.
             let (result, _pins) = pins::collect(|| pool::run_call(task, arguments));

@@ -8,6 +8,7 @@ use super::child::RETURNED;
 use super::start::ProcessBuilder;
 use crate::codec::{Codec, In, Level, SERDE};
 use crate::error::{Error, ErrorKind};
+use crate::job::Baggage;
 use crate::shm::sweep;
 use crate::supervisor::{self, Ward};
 use crate::sys::process::{Child, Ending};
@@ -226,6 +227,8 @@ pub(crate) struct Life {
 pub(super) struct State {
     ending: Option<Ending>,
     bells: Vec<(Arc<Bell>, usize)>,
+    /// What its arguments name, until it has ended: what it never opened then is nobody's.
+    baggage: Baggage,
     /// Its number with the supervisor.
     pub(super) ward: u32,
 }
@@ -292,7 +295,9 @@ impl Life {
         let ending = reap(&self.child)?;
         state.ending = Some(ending);
         let (bells, ward) = (std::mem::take(&mut state.bells), state.ward);
+        let baggage = std::mem::take(&mut state.baggage);
         drop(state);
+        drop(baggage);
         if let Ok(supervisor) = supervisor::get() {
             supervisor.unwatch(&self.child);
             supervisor.release(ward);
@@ -300,6 +305,14 @@ impl Life {
         super::family::forget(ward);
         bells.iter().for_each(|(bell, number)| bell.ring(*number));
         Some(ending)
+    }
+
+    /// Keeps alive what its arguments name, as long as it may open them.
+    pub(super) fn keep(&self, baggage: Baggage) {
+        let mut state = self.state();
+        if state.ending.is_none() {
+            state.baggage = baggage;
+        }
     }
 
     fn watch(&self, bell: &Arc<Bell>, number: usize) {

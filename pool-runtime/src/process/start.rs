@@ -81,7 +81,7 @@ impl ProcessBuilder {
         let started = self.start(task.id().0, call.bytes()?, call.luggage()?);
         let life = started.map_err(|error| as_spawn(error).with_task(task.name))?;
         // A connection that went along must not stay open here.
-        call.forget_arguments();
+        life.keep(call.forget_arguments());
         Ok(Process::new(life, call))
     }
 

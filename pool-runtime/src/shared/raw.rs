@@ -157,7 +157,7 @@ macro_rules! raw {
 
         impl<A> Serialize for $type<A> {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                self.handle.ticket().map_err(serde::ser::Error::custom)?.serialize(serializer)
+                self.handle.ticket().map_err(crate::error::refuse_encoding)?.serialize(serializer)
             }
         }
 

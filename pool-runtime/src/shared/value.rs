@@ -140,7 +140,7 @@ impl<T> fmt::Debug for Value<T> {
 
 impl<T> Serialize for Value<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.handle.ticket().map_err(serde::ser::Error::custom)?.serialize(serializer)
+        self.handle.ticket().map_err(crate::error::refuse_encoding)?.serialize(serializer)
     }
 }
 

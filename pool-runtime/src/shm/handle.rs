@@ -78,6 +78,11 @@ impl Mark {
         Self::of::<()>(kind)
     }
 
+    /// As the slot of such an object has it.
+    pub(crate) fn word(self) -> u64 {
+        self.0
+    }
+
     /// The mark of an object that holds values of type `T`.
     pub(crate) fn of<T: ?Sized>(kind: Kind) -> Self {
         let name = std::any::type_name::<T>();

@@ -84,6 +84,8 @@ impl Drop for Transit {
                 hold::succeed(own, slot, |_| ());
             }
         }
+        // What is gone now may have been a queue or a pipe, with messages in it.
+        hold::after_burials(own);
     }
 }
 
@@ -248,8 +250,10 @@ const LOOK_BACK: usize = 8;
 /// A handle is being encoded; gives the record of it, if it is in transit.
 ///
 /// # Errors
-/// As for [`transit::enter`].
+/// As for [`transit::enter`], and kind `Disconnected` in a plain fork: its record would be its parent's, which knows nothing of
+/// it.
 pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
+    process::own()?;
     COLLECTOR.with_borrow_mut(|collector| match collector {
         None => Ok(None),
         Some(Collector::Pins(holds)) => {

@@ -61,9 +61,10 @@ pub(crate) struct Own {
     pub(crate) word: u64,
 }
 
-static OWN: OnceLock<Result<Own, Error>> = OnceLock::new();
+static OWN: OnceLock<Own> = OnceLock::new();
 
-/// The entry of this process; the first call takes one.
+/// The entry of this process; the first call that can takes one. What keeps it from that may pass, such as descriptors that
+/// have run out.
 ///
 /// # Errors
 /// Kind `Io` when there is no shared memory, `Full` when the tree has too many processes, `Disconnected` in a plain fork.
@@ -72,12 +73,23 @@ pub(crate) fn own() -> Result<&'static Own, Error> {
     if fork::is_copy() {
         return Err(forked());
     }
-    OWN.get_or_init(|| enter(tree::map()?)).as_ref().map_err(Clone::clone)
+    OWN.get().map_or_else(become_one, Ok)
+}
+
+#[cold]
+fn become_one() -> Result<&'static Own, Error> {
+    static ENTERING: Mutex<()> = Mutex::new(());
+    let _one_at_a_time = ENTERING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(own) = OWN.get() {
+        return Ok(own);
+    }
+    let own = enter(tree::map()?)?;
+    Ok(OWN.get_or_init(|| own))
 }
 
 /// As [`own`], for those that have nothing to do if there is none.
 pub(crate) fn own_if_any() -> Option<&'static Own> {
-    OWN.get().and_then(|own| own.as_ref().ok()).filter(|_| !fork::is_copy())
+    OWN.get().filter(|_| !fork::is_copy())
 }
 
 #[cold]
@@ -141,8 +153,7 @@ pub(crate) fn is_alive(arena: &Arena, index: usize) -> bool {
 pub(crate) fn word_is_alive(word: u64) -> bool {
     match state(word) {
         State::Here(identity) => {
-            OWN.get().is_some_and(|own| own.as_ref().is_ok_and(|own| own.word == word))
-                || identity.is_alive()
+            OWN.get().is_some_and(|own| own.word == word) || identity.is_alive()
         }
         _ => false,
     }

@@ -37,7 +37,7 @@ macro_rules! travels {
     ($type:ident, $kind:ident) => {
         impl ::serde::Serialize for $type {
             fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                let ticket = self.handle.ticket().map_err(::serde::ser::Error::custom)?;
+                let ticket = self.handle.ticket().map_err(crate::error::refuse_encoding)?;
                 ticket.serialize(serializer)
             }
         }

@@ -150,7 +150,7 @@ impl<G: Ground> Permits<G> {
                 break;
             }
             if permits > 0 && !self.0.seems_alive(process) {
-                self.change(self.with(permits), at, process, 0);
+                self.change(self.with(permits, at, 0), at, process, 0);
                 found = true;
             }
         }
@@ -160,18 +160,23 @@ impl<G: Ground> Permits<G> {
         Ok(found)
     }
 
-    /// How many are free with so many more. A permit that was released by hand before does not count twice.
-    fn with(self, more: u64) -> u64 {
-        (self.available() + more).min(self.0.load(BOUND))
+    /// How many are free with so many more, once account `at` has only `left`. A permit that was released by hand before, or is
+    /// out again since, does not count twice: what is free and what others have is never more than the bound.
+    fn with(self, more: u64, at: usize, left: u64) -> u64 {
+        let used = self.accounts().take_while(|&other| self.process(other) != 0);
+        let had: u64 = used.map(|other| if other == at { left } else { self.permits(other) }).sum();
+        let available = self.available();
+        let room = self.0.load(BOUND).saturating_sub(had).saturating_sub(available);
+        available + more.min(room)
     }
 
     /// A permit of this process ends; `free` of it becomes free.
     pub(crate) fn leave(self, free: u64) {
         let Ok(_own_lock) = self.enter() else { return };
         let me = self.0.me();
-        let at = self.account_of(me);
-        let permits = at.map_or(0, |at| self.permits(at));
-        self.change(self.with(free), at.unwrap_or(NO_ACCOUNT), me, permits.saturating_sub(1));
+        let at = self.account_of(me).unwrap_or(NO_ACCOUNT);
+        let left = if at == NO_ACCOUNT { 0 } else { self.permits(at).saturating_sub(1) };
+        self.change(self.with(free, at, left), at, me, left);
         if free > 0 {
             self.ring();
         }

@@ -91,10 +91,10 @@ impl<T: Task> Bound<T> {
         type Kind<T, N> = <<T as Task>::Params as Nth<N>>::Param;
         if self.failed.is_none() {
             let write = || {
-                let (size, _) =
-                    luggage::pack(Vec::new(), || <Kind<T, N> as Accepts<A, M>>::size(&value));
-                let size = size?;
-                self.append(size, |out| <Kind<T, N> as Accepts<A, M>>::encode(&value, out))
+                let measure = || <Kind<T, N> as Accepts<A, M>>::size(&value);
+                // What is measured is encoded too: none of that is for those around this who keep what goes on its way.
+                let ((size, _), _) = pins::collect(|| luggage::pack(Vec::new(), measure));
+                self.append(size?, |out| <Kind<T, N> as Accepts<A, M>>::encode(&value, out))
             };
             let written = unwind::catch(write).map_err(Error::panicked).and_then(|written| written);
             self.failed = written.err().map(|error| error.with_task(T::DEF.name));

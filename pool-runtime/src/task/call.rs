@@ -80,10 +80,12 @@ impl<R> Call<R> {
     }
 
     /// Lets go of the arguments, and of the descriptors that they take along, once they are on their way. What the arguments
-    /// name goes on living with the call.
-    pub(crate) fn forget_arguments(&mut self) {
+    /// name lives with what this gives.
+    #[must_use]
+    pub(crate) fn forget_arguments(&mut self) -> Baggage {
         self.bytes = Ok(Arc::new([]));
         self.baggage.luggage = Arc::new([]);
+        std::mem::take(&mut self.baggage)
     }
 
     /// The call as a job of one item of no bytes.

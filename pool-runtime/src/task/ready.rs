@@ -30,7 +30,7 @@ impl Ready {
 
 fn write<P, H: Fill<P, A, M>, M, A>(item: &A) -> Result<Written, Error> {
     // What is measured is encoded too, and then thrown away.
-    let (size, _) = luggage::pack(Vec::new(), || H::size(item));
+    let ((size, _), _) = pins::collect(|| luggage::pack(Vec::new(), || H::size(item)));
     let mut bytes = vec![0; size?];
     let mut out = Out::new(&mut bytes);
     let ((encoded, luggage), pins) = pins::collect(|| luggage::keep(|| H::encode(item, &mut out)));

@@ -146,18 +146,22 @@ fn one_after_another(first: (Life, u32), second: (Life, u32)) -> [bool; 2] {
     given.pop().expect("one case")
 }
 
-/// Another gives back by hand what the dead one had: more than the bound are never free.
+/// Another gives back by hand what the dead one had, and takes it for itself: more than the bound are never out or free.
 #[test]
 fn a_bound_is_kept() {
     each_death(2, |step| {
-        let world = semaphore(1, 1, 2);
+        let world = semaphore(1, 1, 3);
         let mortal = Process::new(&world, 1, Some(step));
         let survivor = Process::new(&world, 2, None);
-        let victim = thread::spawn(move || mortal.live(|| wait(&mortal)));
+        let victim = thread::spawn(move || mortal.live(|| _ = take(&mortal)));
         let _ = Permits(&survivor).release();
+        let took = take(&survivor);
         let lived = victim.join().expect("it is caught");
-        (0..count(&survivor)).for_each(|_| Permits(&survivor).leave(1));
-        assert_eq!(Permits(&survivor).available(), 1);
+        let third = Process::new(&world, 3, None);
+        assert_eq!(count(&third) + u64::from(took), 1);
+        let last = if took { &survivor } else { &third };
+        Permits(last).leave(1);
+        assert_eq!(Permits(last).available(), 1);
         lived
     });
 }
