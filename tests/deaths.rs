@@ -188,3 +188,38 @@ fn makers_of_objects() {
         assert!(array.to_vec().expect("the values").iter().all(|&value| value == 0));
     });
 }
+
+#[pool_task]
+fn hold_among_threads(lock: Lock, held: RawValue<AtomicU64>, end: Event) {
+    for _ in 0..40 {
+        let end = end.clone();
+        std::thread::spawn(move || end.wait());
+    }
+    let _guard = lock.lock().expect("the lock");
+    held.fetch_add(1, SeqCst);
+    end.wait().expect("an end");
+}
+
+#[test]
+fn a_holder_whose_process_is_being_killed_is_no_thread_that_ended() {
+    for _ in 0..20 {
+        let lock = Lock::new().expect("a lock");
+        let held = RawValue::<AtomicU64>::new(0).expect("a flag");
+        let end = Event::new().expect("an event");
+        let holder = task!(hold_among_threads(lock.clone(), held.clone(), end));
+        let holder = Process::spawn(holder).expect("a process");
+        let begun = Instant::now();
+        while held.load(SeqCst) == 0 {
+            assert!(begun.elapsed() < BOUND, "it does not begin");
+            std::thread::yield_now();
+        }
+        holder.kill().expect("it is ours");
+        let error = loop {
+            match lock.try_lock() {
+                Ok(guard) => assert!(guard.is_none(), "nobody is told"),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::OwnerDied, "{error}");
+    }
+}

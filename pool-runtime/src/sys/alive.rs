@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
@@ -29,8 +30,27 @@ pub(crate) enum Thread {
 /// The parts of `/proc/PID/stat` that are of use. <https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>
 struct Stat {
     state: u8,
+    flags: u64,
     threads: u64,
     start: u64,
+    pending: u64,
+}
+
+/// Of the flags: it is on its way out. `include/linux/sched.h`.
+const EXITING: u64 = 4;
+/// Of the pending signals: SIGKILL, which is also how the threads of a process that exits are told.
+const KILL: u64 = 1 << 8;
+/// Between two looks at a thread that seems to have ended alone: one that was told to end has for a moment no mark of it.
+const PAUSE: Duration = Duration::from_millis(2);
+
+impl Stat {
+    fn is_over(&self) -> bool {
+        matches!(self.state, b'Z' | b'X')
+    }
+
+    fn is_ending(&self) -> bool {
+        self.is_over() || self.flags & EXITING != 0 || self.pending & KILL != 0
+    }
 }
 
 impl Identity {
@@ -50,17 +70,34 @@ impl Identity {
         }
         let Some(stat) = stat(&format!("/proc/{}/stat", self.pid)) else { return true };
         // The first thread of a process may end before the others: then the process is a zombie only in name.
-        let ended = matches!(stat.state, b'Z' | b'X') && stat.threads <= 1;
+        let ended = stat.is_over() && stat.threads <= 1;
         !ended && (self.start == 0 || self.start == stat.start)
     }
 
-    /// What became of one of its threads; `began` is compared under `mask`.
+    /// Whether all its threads end: one may be gone long before the last.
+    fn is_ending(self) -> bool {
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return true };
+        tasks
+            .filter_map(|task| stat(task.ok()?.path().join("stat").to_str()?))
+            .all(|stat| stat.is_ending())
+    }
+
+    /// What became of one of its threads; `began` is compared under `mask`. A thread of a process that is about to end counts as
+    /// alive until that has ended.
     pub(crate) fn thread(self, tid: u32, began: u64, mask: u64) -> Thread {
-        let lives = || match stat(&format!("/proc/{}/task/{tid}/stat", self.pid)) {
-            Some(stat) => {
-                !matches!(stat.state, b'Z' | b'X')
-                    && (self.start == 0 || stat.start & mask == began)
+        for _ in 0..2 {
+            match self.thread_now(tid, began, mask) {
+                Thread::Ended if self.is_ending() => return Thread::Lives,
+                Thread::Ended => std::thread::sleep(PAUSE),
+                other => return other,
             }
+        }
+        Thread::Ended
+    }
+
+    fn thread_now(self, tid: u32, began: u64, mask: u64) -> Thread {
+        let lives = || match stat(&format!("/proc/{}/task/{tid}/stat", self.pid)) {
+            Some(stat) => !stat.is_over() && (self.start == 0 || stat.start & mask == began),
             None => true,
         };
         if exists(self.pid, tid) && lives() && (tid != self.pid || self.is_alive()) {
@@ -97,10 +134,12 @@ fn stat(path: &str) -> Option<Stat> {
     let text = std::str::from_utf8(&room[after..len]).ok()?;
     let mut fields = text.split_ascii_whitespace();
     let state = *fields.next()?.as_bytes().first()?;
-    // State is field 3; threads are field 20, the start is field 22.
-    let threads = fields.nth(16)?.parse().ok()?;
+    // State is field 3; flags are field 9, threads field 20, the start is field 22, pending signals are field 31.
+    let flags = fields.nth(5)?.parse().ok()?;
+    let threads = fields.nth(10)?.parse().ok()?;
     let start = fields.nth(1)?.parse().ok()?;
-    Some(Stat { state, threads, start })
+    let pending = fields.nth(8)?.parse().ok()?;
+    Some(Stat { state, flags, threads, start, pending })
 }
 
 #[cfg(test)]
