@@ -163,6 +163,18 @@ fn cancelled_before_its_first_item_is_cancelled() {
     job.cancel();
     drop(input);
     assert_eq!(job.get().expect_err("a failure").kind(), ErrorKind::Cancelled);
+    // And while its input keeps it waiting.
+    let ((input, items), (asks, asked)) =
+        (std::sync::mpsc::channel::<u64>(), std::sync::mpsc::channel());
+    let items = std::iter::from_fn(move || {
+        asks.send(()).ok()?;
+        items.recv().ok()
+    });
+    let job = par_map_async!(sleeps, items; pool = &pool).expect("a job");
+    asked.recv().expect("a question");
+    job.cancel();
+    drop(input);
+    assert_eq!(job.get().expect_err("a failure").kind(), ErrorKind::Cancelled);
 }
 
 #[test]

@@ -173,6 +173,11 @@ impl Fed {
     }
 
     pub(super) fn finish_input(&mut self) {
+        if self.cut.is_none() {
+            // It was cancelled while its input kept it waiting.
+            let mut desk = self.engine.desk();
+            self.cut = desk.job(self.slot, self.id).and_then(|job| job.doomed.clone());
+        }
         self.publish(true);
         self.input_over = true;
         if let Some(job) = self.engine.desk().job(self.slot, self.id) {
