@@ -64,11 +64,13 @@ impl Engine {
         desk.seats[index].predecessors += 1;
         desk.find_lost(&self.control);
         desk.serve_backlog(&self.control);
-        self.refill(&mut desk, index, ready);
         drop(desk);
+        // Told first: to start another process takes longer than all the rest, and far longer on a busy machine.
         self.after_change();
         // All that it sent has been taken: what it still held is nobody's.
         sweep::child_ended(worker.child.pid());
+        self.refill(&mut self.desk(), index, ready);
+        self.after_change();
     }
 
     /// Wakes everybody whom a death may concern: a wake-up that the dead worker got is lost otherwise.
