@@ -45,8 +45,7 @@ impl Cell {
 
     /// Takes back the items behind the one that runs, `seen` being what the cell says of that, and gives the first of them
     /// and the one after the last, of which those that have been posted by now were not taken; `None` when there are none, or
-    /// the worker goes on with them after all. `barrier` says
-    /// whether it has ordered what the worker does.
+    /// the worker goes on with them after all. `barrier` says whether it has ordered what the worker does.
     pub(crate) fn recall(
         &self,
         seen: &Remains,

@@ -74,12 +74,13 @@ impl Identity {
         !ended && (self.start == 0 || self.start == stat.start)
     }
 
-    /// Whether all its threads end: one may be gone long before the last.
+    /// Whether all its threads are seen to end: one may be gone long before the last. `false` where `/proc` cannot be read, or
+    /// when the process has gone meanwhile: the next look tells.
     fn is_ending(self) -> bool {
-        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return true };
-        tasks
-            .filter_map(|task| stat(task.ok()?.path().join("stat").to_str()?))
-            .all(|stat| stat.is_ending())
+        let Ok(tasks) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return false };
+        let mut threads =
+            tasks.filter_map(|task| stat(task.ok()?.path().join("stat").to_str()?)).peekable();
+        threads.peek().is_some() && threads.all(|thread| thread.is_ending())
     }
 
     /// What became of one of its threads; `began` is compared under `mask`. A thread of a process that is about to end counts as
