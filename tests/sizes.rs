@@ -48,6 +48,23 @@ fn flip(mut frame: Frame) -> Frame {
     frame
 }
 
+/// Plain bytes, and more of them than a worker asks room for at a time.
+#[repr(C)]
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+struct Tile([u64; 20_000]);
+
+#[pool_task]
+fn tile(seed: u64) -> Tile {
+    Tile([seed; 20_000])
+}
+
+#[test]
+fn plain_results_larger_than_a_piece_of_the_ring() {
+    let _dog = watchdog();
+    let tiles = par_map!(tile, 0..50).expect("values");
+    assert!((0..50).zip(&tiles).all(|(seed, tile)| tile.0 == [seed; 20_000]));
+}
+
 const SIZES: [usize; 16] = [
     0,
     1,

@@ -158,10 +158,14 @@ impl<'a> Batch<'a> {
         self.host.fail_all(self.range.clone(), error);
     }
 
-    /// Runs `call` on each item and encodes what it gives by `L`. A panic or an error is that item's alone.
+    /// Runs `call` on each item and encodes what it gives by `L`. A panic or an error is that item's alone. `FIXED` says that
+    /// items and results have each one size, and some bytes.
     ///
     /// The codec sees a result as often as it takes to find room for it.
-    pub fn each<R, L: Codec<R>>(&mut self, mut call: impl FnMut(In<'a>) -> Result<R, Error>) {
+    pub fn each<R, L: Codec<R>, const FIXED: bool>(
+        &mut self,
+        mut call: impl FnMut(In<'a>) -> Result<R, Error>,
+    ) {
         let Range { start: mut next, end } = self.range.clone();
         let mut kept: Option<R> = None;
         // An item whose result is kept has been run: nobody else does.
@@ -181,12 +185,19 @@ impl<'a> Batch<'a> {
             let work = Work { items: self.items, range: first..end, room };
             let had = kept.is_some();
             let waiting = kept.take();
-            let caught = unwind::catch(|| work.go::<R, L>(waiting, &mut reached, &mut call));
+            let caught = unwind::catch(|| match FIXED {
+                true => work.side_by_side::<R, L>(&mut reached, &mut call),
+                false => work.go::<R, L>(waiting, &mut reached, &mut call),
+            });
             next = reached.item;
             if next > first {
                 self.host.publish(next, reached.written);
             }
             match caught {
+                Ok(Pause::Done) if next == first => {
+                    self.host.fail(next, no_such_item());
+                    next += 1;
+                }
                 Ok(Pause::Done) => {}
                 Ok(Pause::Full(result)) if had && next == first => {
                     // It had the room that it asked for; to ask again might never end.
@@ -262,11 +273,47 @@ impl<'a> Work<'a, '_> {
         }
         Pause::Done
     }
+
+    /// As `go`, for items and results of one size each: nothing is looked up, and nothing is counted but the items.
+    #[inline]
+    fn side_by_side<R, L: Codec<R>>(
+        self,
+        reached: &mut Reached,
+        call: &mut impl FnMut(In<'a>) -> Result<R, Error>,
+    ) -> Pause<R> {
+        let Self { items, range, room: Room { bytes, progress, until } } = self;
+        let (Layout::Stride(stride @ 1..), Some(size @ 1..)) = (items.layout, L::STRIDE) else {
+            return Pause::Done;
+        };
+        let first = range.start;
+        let from = (first as usize).wrapping_mul(stride);
+        let inputs = items.data.get(from..).unwrap_or_default().chunks_exact(stride);
+        for ((at, item), room) in range.zip(inputs).zip(bytes.chunks_exact_mut(size)) {
+            let result = match call(In::new(item)) {
+                Ok(result) => result,
+                Err(error) => return Pause::Failed(error),
+            };
+            match L::encode(&result, &mut Out::new(room)) {
+                Ok(()) => {}
+                Err(Stop::Full) => return Pause::Failed(grown()),
+                Err(Stop::Failed(error)) => return Pause::Failed(error),
+            }
+            drop(result);
+            *reached = Reached { item: at + 1, written: (at + 1 - first) as usize * size };
+            // As in `go`.
+            progress.store(at + 1, Ordering::Release);
+            compiler_fence(Ordering::SeqCst);
+            if at + 1 >= until.load(Ordering::Relaxed) as u32 {
+                break;
+            }
+        }
+        Pause::Done
+    }
 }
 
-/// How much room a kept result asks for; for one that is yet to be computed, whatever there is.
+/// How much room a kept result asks for, or one of a size that is known; for others, whatever there is.
 fn needed<R, L: Codec<R>>(kept: Option<&R>) -> Result<usize, Error> {
-    let Some(result) = kept else { return Ok(0) };
+    let Some(result) = kept else { return Ok(L::STRIDE.unwrap_or(0)) };
     let bytes = unwind::catch(|| L::size(result)).map_err(Error::panicked)??;
     Ok(if L::STRIDE.is_none() { bytes.saturating_add(2 * FRAME) } else { bytes })
 }

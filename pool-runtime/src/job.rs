@@ -210,8 +210,8 @@ impl<'a> ItemWriter<'a> {
         mut next: impl FnMut() -> Option<T>,
         encode: impl Fn(&T, &mut Out<'_>) -> Result<(), Stop>,
     ) -> Option<Filled> {
-        let Self { out, count, tally, .. } = self;
-        let before = tally.before + *count as u32;
+        let Self { out, count, tally: Tally { before, word }, .. } = self;
+        let (before, word) = (*before + *count as u32, *word);
         let (room, at) = out.open();
         // Counted one by one: a panic of the input must not lose those before it.
         let mut filled = Strided { stride, new: 0, count, at };
@@ -227,7 +227,7 @@ impl<'a> ItemWriter<'a> {
             }
             filled.new += 1;
             // Release: whoever reads the count sees the items.
-            tally.word.store(before + filled.new as u32, Ordering::Release);
+            word.store(before + filled.new as u32, Ordering::Release);
         }
         None
     }

@@ -11,6 +11,7 @@ extern crate self as pool_runtime;
 
 mod async_result;
 mod batch;
+mod bits;
 mod board;
 mod child;
 mod codec;

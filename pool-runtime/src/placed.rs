@@ -3,9 +3,11 @@
 #![expect(unsafe_code, reason = "fills memory that holds no values yet")]
 
 use std::fmt;
+use std::mem::MaybeUninit;
 
 use bytemuck::Pod;
 
+use crate::bits::Bits;
 use crate::payload::Payload;
 use crate::sys::memory::expect_filling;
 
@@ -14,13 +16,16 @@ use crate::sys::memory::expect_filling;
 pub struct Placed<T> {
     /// Its length is 0 until all is there; what is written lies in its spare capacity.
     values: Vec<T>,
-    /// Positions that hold a value: ranges in order, of which no two touch.
-    written: Vec<(usize, usize)>,
+    /// Positions that hold a value, and how many those are.
+    written: Bits,
+    count: usize,
+    /// None from here on does.
+    end: usize,
 }
 
 impl<T> Default for Placed<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), written: Vec::new() }
+        Self { values: Vec::new(), written: Bits::default(), count: 0, end: 0 }
     }
 }
 
@@ -37,18 +42,18 @@ impl<T: Pod> Placed<T> {
         let mut larger: Vec<T> = Vec::with_capacity(count.max(self.values.capacity() * 2));
         let spare = larger.spare_capacity_mut();
         expect_filling(spare.as_mut_ptr().cast(), size_of_val(spare));
-        for &(from, to) in &self.written {
-            // SAFETY: the range was written, so it lies within the old capacity, and the new one is larger; the two do not overlap.
-            unsafe {
-                let old = self.values.as_ptr().add(from);
-                std::ptr::copy_nonoverlapping(old, larger.as_mut_ptr().add(from), to - from);
-            }
+        // SAFETY: the first `end` positions, whether they hold values or not, lie within the old capacity; the new one is larger,
+        // and the two do not overlap. Nobody takes them for values before they are seen to be written.
+        unsafe {
+            let old = self.values.as_ptr().cast::<MaybeUninit<T>>();
+            let new = larger.as_mut_ptr().cast::<MaybeUninit<T>>();
+            std::ptr::copy_nonoverlapping(old, new, self.end);
         }
         self.values = larger;
     }
 
     /// Copies `count` values from the beginning of `payload` to the positions from `first` on; `false`, and nothing is written,
-    /// when the payload is of another size.
+    /// when the payload is of another size, or one of the positions has its value.
     #[must_use]
     pub(crate) fn put(&mut self, first: usize, count: usize, payload: &Payload<'_>) -> bool {
         let Some(end) = first.checked_add(count) else { return false };
@@ -56,44 +61,21 @@ impl<T: Pod> Placed<T> {
             return false;
         }
         self.expect(end);
+        if !self.written.set(first, end) {
+            return false;
+        }
+        (self.count, self.end) = (self.count + count, self.end.max(end));
         // SAFETY: `first..end` lies within the capacity, and any bytes are a `T: Pod`.
         unsafe { payload.copy_all(self.values.as_mut_ptr().add(first).cast()) };
-        self.note(first, end);
         true
-    }
-
-    /// Notes that a range is written. Blocks come nearly in order, so its place is found from the end.
-    fn note(&mut self, from: usize, to: usize) {
-        let mut at = self.written.len();
-        while at > 0 && self.written[at - 1].0 > from {
-            at -= 1;
-        }
-        match at.checked_sub(1).and_then(|before| self.written.get_mut(before)) {
-            Some(before) if before.1 >= from => {
-                before.1 = before.1.max(to);
-                at -= 1;
-            }
-            _ => self.written.insert(at, (from, to)),
-        }
-        while let (Some(&here), Some(&next)) = (self.written.get(at), self.written.get(at + 1))
-            && here.1 >= next.0
-        {
-            self.written[at].1 = here.1.max(next.1);
-            self.written.remove(at + 1);
-        }
     }
 
     /// The values, if they are exactly the first `count`.
     pub(crate) fn finish(mut self, count: usize) -> Option<Vec<T>> {
-        let whole = match *self.written {
-            [] => count == 0,
-            [(0, end)] => end == count,
-            _ => false,
-        };
-        if !whole {
+        if self.count != count || self.end != count {
             return None;
         }
-        // SAFETY: the first `count` positions, and no more, were just seen to be written.
+        // SAFETY: each position was counted once when it was written, and as many are counted as there are below `end`: all of them.
         unsafe { self.values.set_len(count) };
         // A map of many gives back what it asked for beyond; of a few, the few are not copied for it.
         if self.values.capacity() > 2 * count {
@@ -105,7 +87,7 @@ impl<T: Pod> Placed<T> {
 
 impl<T> fmt::Debug for Placed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Placed").field("written", &self.written).finish_non_exhaustive()
+        f.debug_struct("Placed").field("count", &self.count).finish_non_exhaustive()
     }
 }
 
@@ -131,6 +113,14 @@ mod tests {
         let mut placed = Placed::<u32>::default();
         assert!(placed.put(1, 1, &Payload::from(bytes(&[1]))));
         assert_eq!(placed.finish(2), None);
+    }
+
+    #[test]
+    fn a_value_stays() {
+        let mut placed = Placed::<u32>::default();
+        assert!(placed.put(0, 2, &Payload::from(bytes(&[1, 2]))));
+        assert!(!placed.put(1, 2, &Payload::from(bytes(&[3, 4]))));
+        assert_eq!(placed.finish(2), Some(vec![1, 2]));
     }
 
     #[test]

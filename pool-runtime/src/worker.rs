@@ -62,6 +62,10 @@ pub(crate) struct Worker {
     may_keep: Option<usize>,
     /// Since it took something last.
     has_waited: bool,
+    /// Items that it has posted and not counted (`Head::posted`).
+    uncounted: u64,
+    /// Chunks that it has run since it flushed its standard output.
+    unflushed: u32,
 }
 
 impl Worker {
@@ -93,6 +97,8 @@ impl Worker {
             items_left: hello.max_tasks.unwrap_or(u64::MAX),
             may_keep: None,
             has_waited: true,
+            uncounted: 0,
+            unflushed: 0,
         })
     }
 
@@ -136,7 +142,9 @@ impl Worker {
 
     /// Looks for work a while, where a core is free for it, then sleeps.
     fn wait(&mut self, patience: &mut Patience) {
+        self.flush();
         let (head, cell) = (&self.control.head, self.cell());
+        head.count_rest(&mut self.uncounted);
         let ready = || sleep::worth_waking(self.control);
         let free = crate::sys::cpus::available() as u32;
         cell.counted.store(SPINNING, Release);
@@ -190,8 +198,18 @@ impl Worker {
             self.run(&taken);
         }
         self.cell().phase.store(phase::IDLE, Release);
-        let _ = std::io::stdout().flush();
+        self.unflushed += 1;
+        if self.unflushed >= FLUSHED_AT_ONCE {
+            self.flush();
+        }
         true
+    }
+
+    /// Writes what a task has printed of a line that it has not ended; whole lines are written at once.
+    fn flush(&mut self) {
+        if std::mem::take(&mut self.unflushed) > 0 {
+            let _ = std::io::stdout().flush();
+        }
     }
 
     fn keeps_too_much(&self) -> bool {
@@ -207,6 +225,7 @@ impl Worker {
             cell,
             run: taken.run,
             done: taken.items.start,
+            uncounted: &mut self.uncounted,
         };
         match prepare(&self.input, &mut self.task, &taken.about) {
             Ok((task, items, bound)) => self.errands.accompany(taken.about.job, || {
@@ -275,6 +294,7 @@ struct WorkerHost<'a> {
     run: Tag,
     /// Items below this one are posted.
     done: u32,
+    uncounted: &'a mut u64,
 }
 
 impl WorkerHost<'_> {
@@ -283,7 +303,7 @@ impl WorkerHost<'_> {
         let count = u64::from(to - self.done);
         self.done = to;
         self.cell.published.store(to.into(), Release);
-        self.control.head.posted(count, kind == FAILURE);
+        self.control.head.posted(self.uncounted, count, kind == FAILURE);
     }
 
     fn place(&self) -> Place<'static> {
@@ -322,6 +342,9 @@ impl Host for WorkerHost<'_> {
         self.cell.progress.store(index + 1, Release);
     }
 }
+
+/// Chunks after which standard output is flushed while there are more: to do it after each was a tenth of a chunk of one no-op.
+const FLUSHED_AT_ONCE: u32 = 16;
 
 /// How many items to take at once, by what they have been seen to cost.
 #[derive(Debug)]

@@ -173,7 +173,7 @@ pub(crate) struct Outbox {
 }
 
 /// Posts that wait for the parent at one time.
-pub(crate) const POSTS: usize = 1024;
+pub(crate) const POSTS: usize = 4096;
 
 /// Some finished items and where their results lie.
 #[repr(C, align(64))]

@@ -185,6 +185,25 @@ impl Writer {
         }
     }
 
+    /// Waits until there is a place for a post. The parent is woken when half of them are taken, so that it hardly ever comes to
+    /// that.
+    #[inline]
+    fn await_place(&mut self, place: &Place<'_>) {
+        const HALF: u64 = POSTS as u64 / 2;
+        if self.posted - self.taken == HALF {
+            self.forget_taken(place.cell);
+            if self.posted - self.taken == HALF {
+                place.head.parent_bed().wake(u32::MAX);
+            }
+        }
+        while self.posted - self.taken >= POSTS as u64 {
+            self.forget_taken(place.cell);
+            if self.posted - self.taken >= POSTS as u64 {
+                self.wait(place);
+            }
+        }
+    }
+
     /// Posts the first `len` bytes of the room that was last given out, as what came of `items`.
     pub(crate) fn post(
         &mut self,
@@ -194,12 +213,7 @@ impl Writer {
         len: usize,
         kind: u64,
     ) {
-        while self.posted - self.taken >= POSTS as u64 {
-            self.forget_taken(place.cell);
-            if self.posted - self.taken >= POSTS as u64 {
-                self.wait(place);
-            }
-        }
+        self.await_place(place);
         let at = match self.given {
             Spot::Ring { from } => {
                 let to = from + align_up(len) as u64;

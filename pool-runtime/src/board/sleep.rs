@@ -10,6 +10,9 @@ use super::atomic::{AtomicU32, fence};
 use super::layout::{Cell, Control, Head};
 use crate::sys::futex;
 
+/// A worker counts so many posted items at a time: the count is a line that all workers write to.
+const COUNTED_AT_ONCE: u64 = 32;
+
 /// A place to sleep: how many sleep there, and the word that changes when they should look.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bed<'a> {
@@ -57,19 +60,38 @@ impl Head {
         self.spinners.load(Relaxed).cast_signed().max(0).cast_unsigned()
     }
 
-    /// `count` items have been posted. Wakes the parent's threads if that is as many as they wait for, or if one failed. While
-    /// nobody sleeps nothing is counted: the count is a line that all workers write to.
+    /// A worker has posted `count` items, and has not counted as many as `uncounted` says. Wakes the parent's threads if that
+    /// is as many as they wait for, or if one failed. While nobody sleeps nothing is counted.
     #[inline]
-    pub(crate) fn posted(&self, count: u64, failed: bool) {
+    pub(crate) fn posted(&self, uncounted: &mut u64, count: u64, failed: bool) {
         fence(SeqCst);
-        if self.listeners.load(Relaxed) > 0 {
-            let done = self.done.fetch_add(count, Relaxed) + count;
-            if failed || done >= self.target.load(Relaxed) {
-                // All wake, and set it again if they sleep again. Who sets it between here and the ring has seen the bell before that,
-                // and does not sleep.
-                self.target.store(u64::MAX, Relaxed);
-                self.parent_bed().ring(u32::MAX);
-            }
+        if self.listeners.load(Relaxed) == 0 {
+            *uncounted = 0;
+            return;
+        }
+        *uncounted += count;
+        let done = self.done.load(Relaxed) + *uncounted;
+        if failed || *uncounted >= COUNTED_AT_ONCE || done >= self.target.load(Relaxed) {
+            self.count(uncounted, failed);
+        }
+    }
+
+    /// Counts what the worker has not counted yet: before it waits, or somebody might wait for that.
+    #[inline]
+    pub(crate) fn count_rest(&self, uncounted: &mut u64) {
+        if *uncounted > 0 {
+            self.count(uncounted, false);
+        }
+    }
+
+    fn count(&self, uncounted: &mut u64, failed: bool) {
+        let count = std::mem::take(uncounted);
+        let done = self.done.fetch_add(count, Relaxed) + count;
+        if failed || done >= self.target.load(Relaxed) {
+            // All wake, and set it again if they sleep again. Who sets it between here and the ring has seen the bell before that,
+            // and does not sleep.
+            self.target.store(u64::MAX, Relaxed);
+            self.parent_bed().ring(u32::MAX);
         }
     }
 

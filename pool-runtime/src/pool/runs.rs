@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use super::desk::Desk;
 use super::work::{Again, Job, RunState};
+use crate::bits::Bits;
 use crate::board::claim::CLOSED;
 use crate::board::input::RunWriter;
 use crate::board::layout::{Control, QUEUE, TABLE, Tag};
@@ -27,7 +28,7 @@ impl Desk {
             written: 0,
             closed: false,
             accounted: 0,
-            bits: Vec::new(),
+            known: Bits::default(),
             places: writer.places(),
             block: writer.block(),
             tally: Some(writer.tally()),
@@ -222,7 +223,7 @@ impl Desk {
             written: again.items.0,
             closed: false,
             accounted: 0,
-            bits: Vec::new(),
+            known: Bits::default(),
             places: again.places,
             block: again.block,
             tally: None,

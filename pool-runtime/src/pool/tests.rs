@@ -14,7 +14,7 @@ use crate::payload::Payload;
 use crate::registry::TaskDef;
 
 fn number(batch: &mut Batch<'_>, f: impl Fn(u64) -> u64) {
-    batch.each::<u64, Level<POD>>(|mut item| Ok(f(item.u64()?)));
+    batch.each::<u64, Level<POD>, true>(|mut item| Ok(f(item.u64()?)));
 }
 
 const fn task(name: &'static str, marker: TypeId, run: fn(&mut Batch<'_>)) -> TaskDef {

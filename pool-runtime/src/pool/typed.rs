@@ -150,7 +150,7 @@ where
     let inner = asked.inner()?;
     let bound_lends = bound.lends;
     let spec = bound.spec(H::STRIDE, asked.options)?;
-    let mut source = ItemSource::<T::Params, H, Apply, _, Whole<_>>::new(std::iter::once(args));
+    let mut source = ItemSource::<T::Params, H, Apply, _, Whole<_>>::one(args);
     let mut sink = Single::<T>::new();
     let lends = H::LENDS || bound_lends;
     let running = Running::start(inner, spec)?.lending(lends);

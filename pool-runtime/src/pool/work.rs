@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use super::errands::Received;
+use crate::bits::Bits;
 use crate::board::input::Block;
 use crate::board::layout::Tag;
 use crate::error::Error;
@@ -94,8 +95,8 @@ pub(crate) struct RunState {
     pub(crate) written: u32,
     pub(crate) closed: bool,
     pub(super) accounted: u32,
-    /// A bit for each item from `first` on, set when its outcome is known: nothing is counted twice.
-    pub(super) bits: Vec<u64>,
+    /// The items from `first` on whose outcome is known.
+    pub(super) known: Bits,
     pub(crate) places: (u64, u64, u64),
     pub(super) block: Arc<Block>,
     /// How many items its writer has written by now, published or not.
@@ -114,39 +115,16 @@ pub(super) struct Again {
 
 impl RunState {
     pub(super) fn has(&self, item: u32) -> bool {
-        let at = (item - self.first) as usize;
-        self.bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1)
+        self.known.has((item - self.first) as usize)
     }
 
     /// Notes the outcome of some items; `false`, and nothing noted, when one of them is known already or was never written.
     pub(super) fn note(&mut self, from: u32, to: u32) -> bool {
-        if from < self.first || from >= to || to > self.written {
+        let written = from >= self.first && from < to && to <= self.written;
+        if !written || !self.known.set((from - self.first) as usize, (to - self.first) as usize) {
             return false;
         }
-        let (from, to) = ((from - self.first) as usize, (to - self.first) as usize);
-        let words = from / 64..to.div_ceil(64);
-        if self.bits.len() < words.end {
-            self.bits.resize(words.end, 0);
-        }
-        let bits = |word: usize| {
-            let (low, high) = (from.saturating_sub(word * 64), (to - word * 64).min(64));
-            (u64::MAX >> (64 - high)) & (u64::MAX << low)
-        };
-        if words.len() == 1 {
-            // Small chunks, where this is much of what there is to do.
-            let (known, new) = (&mut self.bits[words.start], bits(words.start));
-            if *known & new != 0 {
-                return false;
-            }
-            *known |= new;
-            self.accounted += (to - from) as u32;
-            return true;
-        }
-        if words.clone().any(|word| self.bits[word] & bits(word) != 0) {
-            return false;
-        }
-        words.for_each(|word| self.bits[word] |= bits(word));
-        self.accounted += (to - from) as u32;
+        self.accounted += to - from;
         true
     }
 

@@ -112,7 +112,8 @@ where
     }
 }
 
-const fn plus(a: Option<usize>, b: Option<usize>) -> Option<usize> {
+/// How many bytes two things take that lie side by side.
+pub(super) const fn plus(a: Option<usize>, b: Option<usize>) -> Option<usize> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a + b),
         _ => None,

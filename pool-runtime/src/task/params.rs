@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 
 use bytemuck::Pod;
 
+use super::fill::plus;
 use super::part;
 use crate::codec::{Codec, In, SliceCodec};
 use crate::error::{Error, ErrorKind};
@@ -251,6 +252,8 @@ fn too_long(left: usize) -> Error {
 
 /// All parameters of a task, as `(First, (Second, .. ()))`.
 pub trait Params: 'static {
+    /// `Some(n)`: with none of them bound, an item is exactly `n` bytes.
+    const STRIDE: Option<usize>;
     /// The arguments, in the same shape.
     type Args<'h>;
     /// What lives while the function runs; `None` for what is bound.
@@ -290,6 +293,7 @@ pub trait Params: 'static {
 }
 
 impl Params for () {
+    const STRIDE: Option<usize> = Some(0);
     type Args<'h> = ();
     type Held<'a> = ();
     type Places<'a> = ();
@@ -315,6 +319,7 @@ impl Params for () {
 }
 
 impl<P: Param, Rest: Params> Params for (P, Rest) {
+    const STRIDE: Option<usize> = plus(P::STRIDE, Rest::STRIDE);
     type Args<'h> = (P::Arg<'h>, Rest::Args<'h>);
     type Held<'a> = (Option<P::Held<'a>>, Rest::Held<'a>);
     type Places<'a> = (In<'a>, Rest::Places<'a>);

@@ -52,7 +52,7 @@ impl Source for Ready {
                 Ok(()) => {
                     pins::hand_on(written.pins);
                     luggage::hand_on(written.luggage);
-                    Filled::More
+                    Filled::End
                 }
                 Err(Stop::Failed(error)) => Filled::Failed(error),
                 Err(Stop::Full) => {

@@ -26,7 +26,7 @@ pub fn run<T: Task>(batch: &mut Batch<'_>) {
     }
     match prepare::<T>(batch) {
         Ok((places, kept)) => {
-            batch.each::<_, T::Level>(|item| call::<T>(mask, item, &places, &kept));
+            batch.each::<_, T::Level, false>(|item| call::<T>(mask, item, &places, &kept));
             put_back(batch.job(), kept);
         }
         Err(error) => batch.fail_all(&error),
@@ -40,10 +40,20 @@ fn run_unbound<T: Task>(batch: &mut Batch<'_>) {
     let places = T::Params::places(0, &mut bound);
     match places.and_then(|places| T::Params::keep(0, &places).map(|kept| (places, kept))) {
         Ok((places, kept)) => {
-            batch.each::<_, T::Level>(|item| call::<T>(0, item, &places, &kept));
+            let call = |item: In<'_>| call::<T>(0, item, &places, &kept);
+            // Known when this is compiled: each task has one of the two loops.
+            if matches!(T::Params::STRIDE, Some(1..)) && matches!(result_size::<T>(), Some(1..)) {
+                batch.each::<_, T::Level, true>(call);
+            } else {
+                batch.each::<_, T::Level, false>(call);
+            }
         }
         Err(error) => batch.fail_all(&error),
     }
+}
+
+const fn result_size<T: Task>() -> Option<usize> {
+    <T::Level as Codec<T::Output>>::STRIDE
 }
 
 #[inline(always)]

@@ -169,6 +169,28 @@ fn an_argument_that_cannot_be_encoded_shows_where_the_call_is_used() {
     assert_eq!(call.task().unwrap_err().kind(), ErrorKind::Encode);
 }
 
+#[pool_task]
+fn double(x: u64) -> u64 {
+    x * 2
+}
+
+#[test]
+fn items_that_are_not_there_fail_and_nobody_waits_for_them() {
+    let (data, mut host) = ([1_u128, 2], Heap::default());
+    let mut batch = Batch {
+        bound: &[],
+        bound_mask: 0,
+        job: 1,
+        items: ItemBytes { data: bytemuck::cast_slice(&data), layout: Layout::Stride(8) },
+        range: 3..6,
+        host: &mut host,
+    };
+    (double::DEF.run)(&mut batch);
+    // Item 3 is there, a half of a number of 16 bytes.
+    assert_eq!(host.failed.iter().map(|(index, _)| *index).collect::<Vec<_>>(), [4, 5]);
+    assert!(host.failed.iter().all(|(_, error)| error.kind() == ErrorKind::Decode));
+}
+
 /// A path that is no UTF-8, which serde refuses.
 fn bad_text() -> std::ffi::OsString {
     use std::os::unix::ffi::OsStringExt;

@@ -12,17 +12,19 @@ use crate::board::sleep::worth_waking;
 /// As a worker does: takes, looks a while, sleeps.
 fn work(control: &Control, me: usize, patience: u32, done: &AtomicU32) {
     let cell = &control.workers[me];
+    let mut uncounted = 0;
     loop {
         if let Some(taken) = claim::take(control, cell, |_| 1) {
             done.fetch_add(taken.items.len() as u32, Release);
             cell.phase.store(phase::IDLE, Release);
-            control.head.posted(taken.items.len() as u64, false);
+            control.head.posted(&mut uncounted, taken.items.len() as u64, false);
             continue;
         }
         if control.head.closing.load(Acquire) != 0 {
             return;
         }
         let head = &control.head;
+        head.count_rest(&mut uncounted);
         head.start_spinning();
         let found = (0..patience).any(|_| worth_waking(control));
         head.stop_spinning();
