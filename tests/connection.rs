@@ -41,6 +41,13 @@ fn every_family_carries_messages() {
     }
 }
 
+#[test]
+fn a_key_is_not_printed() {
+    let listener = Listener::bind("127.0.0.1:0", KEY).expect("the address is free");
+    let (printed, key) = (format!("{listener:?}"), format!("{KEY:?}"));
+    assert!(!printed.contains(key.trim_matches(['[', ']'])), "{printed}");
+}
+
 // _TestConnection.test_connection, _TestPoll.test_boundaries, test_dont_merge: messages are neither cut nor merged.
 #[test]
 fn boundaries_are_kept_at_every_length() {

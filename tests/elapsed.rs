@@ -1,5 +1,7 @@
 //! `#[elapsed]` prints one line when the function returns, in whatever way it does.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 use pool_runtime::prelude::*;
@@ -47,4 +49,24 @@ fn one_line_per_call() {
         assert_eq!(seconds.split('.').next_back().map(str::len), Some(3), "{line}");
         assert!(seconds.parse::<f64>().is_ok(), "{line}");
     }
+}
+
+/// Many processes write to one stderr, so a line goes there in one piece: each write is a message of its own here.
+#[test]
+fn a_line_is_one_write() {
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child", "--nocapture"])
+        .env("ELAPSED_CHILD", "1")
+        .stderr(OwnedFd::from(theirs))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    ours.set_nonblocking(true).unwrap();
+    let mut room = [0; 4096];
+    let mut writes = std::iter::from_fn(|| {
+        ours.recv(&mut room).ok().map(|len| String::from_utf8_lossy(&room[..len]).into_owned())
+    });
+    let line = writes.find(|write| write.starts_with("method")).unwrap();
+    assert!(line.starts_with("method: ") && line.ends_with(" s\n"), "{line:?}");
 }

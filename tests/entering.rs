@@ -95,10 +95,18 @@ fn every_kind_of_executable() {
     } else {
         println!("skipped: there is no cargo-nextest here");
     }
+    a_panic_that_aborts();
     cargo(&["build", "--release", "--bins"]);
     fine(&built("release", "programs"), &[]);
     cargo(&["build", "--profile", "fat", "--bins"]);
     fine(&built("fat", "programs"), &[]);
+}
+
+fn a_panic_that_aborts() {
+    cargo(&["build", "--profile", "abort", "--example", "aborts"]);
+    let output = Command::new(built("abort", "examples/aborts")).output().unwrap();
+    assert!(text(&output.stdout).contains("fine"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("one is too much"), "{}", text(&output.stderr));
 }
 
 fn never_more_than_its_workers() {

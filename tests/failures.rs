@@ -169,6 +169,21 @@ fn panic_in_a_panic_aborts_one_worker() {
     dies_by(Way::PanicTwice, libc::SIGABRT);
 }
 
+/// Nothing but stderr is left to tell it: the process ends before its panic can travel.
+#[test]
+fn a_panic_that_aborts_is_told_on_stderr() {
+    let output = std::process::Command::new(std::env::current_exe().expect("a path"))
+        .args(["--exact", "panic_in_a_panic_aborts_one_worker", "--nocapture"])
+        .output()
+        .expect("it runs");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let told = |line: &str| {
+        line.starts_with("a task panicked at tests/failures.rs:") && line.ends_with("dropped")
+    };
+    assert!(stderr.lines().any(told), "{stderr}");
+}
+
 #[test]
 fn r5_exit_with_any_code() {
     for code in [0, 3, 113] {

@@ -190,6 +190,18 @@ fn p8_replaced_workers_lose_and_repeat_nothing() {
     }
 }
 
+#[test]
+fn workers_that_end_with_their_pool_are_not_replaced() {
+    let _dog = watchdog(60);
+    for end in [Pool::close, Pool::terminate] {
+        let pool = Pool::new(2).expect("a pool");
+        par_map!(square, 0..10; pool = &pool).expect("values");
+        end(&pool);
+        pool.join().expect("an end");
+        assert_eq!(pool.stats().workers_replaced, 0);
+    }
+}
+
 /// Every item runs once, whichever way the pool ends.
 fn recycle(workers: usize, limit: u64, items: u64, end: usize) {
     let scratch = Scratch::new();

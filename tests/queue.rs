@@ -218,6 +218,7 @@ fn a_connection_does_not_go_into_a_queue() {
     for part in ["connection cannot lie in a queue", "as an argument", "through a connection"] {
         assert!(error.to_string().contains(part), "{error}");
     }
+    assert_eq!(error.to_string().matches("could not be encoded").count(), 1, "{error}");
     assert!(queue.is_empty());
 }
 

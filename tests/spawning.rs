@@ -78,6 +78,31 @@ fn too_little_address_space_is_an_error_or_smaller_segments() {
     assert!(descendants(std::process::id()).is_empty(), "workers are left");
 }
 
+#[pool_task]
+fn dies(_x: u64) {
+    std::process::abort();
+}
+
+#[test]
+fn an_ending_that_the_system_forgets_is_made_up_by_nobody() {
+    if place_of_program().is_none() {
+        return run("an_ending_that_the_system_forgets_is_made_up_by_nobody");
+    }
+    #[expect(
+        unsafe_code,
+        reason = "the children of a process that ignores SIGCHLD are reaped by the system"
+    )]
+    // SAFETY: it changes only what this process does on SIGCHLD.
+    unsafe {
+        libc::signal(libc::SIGCHLD, libc::SIG_IGN)
+    };
+    let process = Process::spawn(task!(dies(1))).expect("a process").join();
+    for error in [process, par_apply!(dies(1))].map(|result| result.expect_err("a death")) {
+        assert_eq!(error.kind(), ErrorKind::WorkerDied, "{error}");
+        assert_eq!((error.exit_code(), error.signal()), (None, None), "{error}");
+    }
+}
+
 /// A user that has no other processes, for whom a limit of processes counts.
 const NOBODY: u32 = 64_123;
 

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::meta::ParseNestedMeta;
-use syn::parse::Parser;
+use syn::parse::{ParseStream, Parser};
 use syn::{Error, LitInt, LitStr, Path, Result};
 
 /// The settings of one task.
@@ -28,9 +28,9 @@ impl Attribute {
         if meta.path.is_ident("name") {
             put(&mut self.name, meta, non_empty(meta.value()?.parse()?)?)
         } else if meta.path.is_ident("retries") {
-            put(&mut self.retries, meta, retries(meta.value()?.parse()?)?)
+            put(&mut self.retries, meta, retries(meta.value()?)?)
         } else if meta.path.is_ident("timeout") {
-            put(&mut self.timeout, meta, duration(&meta.value()?.parse()?)?)
+            put(&mut self.timeout, meta, timeout(meta.value()?)?)
         } else if meta.path.is_ident("crate") {
             put(&mut self.krate, meta, meta.value()?.call(Path::parse_mod_style)?)
         } else {
@@ -51,7 +51,7 @@ impl Attribute {
     }
 
     /// Refuses what makes no sense for a whole impl block.
-    pub(crate) fn only_crate(&self, span: proc_macro2::Span) -> Result<()> {
+    pub(crate) fn only_crate(&self, span: Span) -> Result<()> {
         if self.name.is_some() || self.retries.is_some() || self.timeout.is_some() {
             return Err(Error::new(span, "settings belong to one task: write them on the method"));
         }
@@ -79,8 +79,16 @@ fn non_empty(name: LitStr) -> Result<LitStr> {
     }
 }
 
-fn retries(number: LitInt) -> Result<LitInt> {
-    number.base10_parse::<u32>().map(|_| number)
+fn retries(value: ParseStream<'_>) -> Result<LitInt> {
+    let no_number =
+        |span| Error::new(span, "not a number of retries: write how many, as in `retries = 2`");
+    let number: LitInt = value.parse().map_err(|error| no_number(error.span()))?;
+    number.base10_parse::<u32>().map_err(|_| no_number(number.span()))?;
+    Ok(number)
+}
+
+fn timeout(value: ParseStream<'_>) -> Result<Duration> {
+    duration(&value.parse().map_err(|error: Error| no_duration(error.span()))?)
 }
 
 /// Parses `"1.5s"`, `"200ms"`, `"2m"`.
@@ -94,18 +102,18 @@ fn duration(text: &LitStr) -> Result<Duration> {
         "ms" => 1e-3,
         "us" => 1e-6,
         "ns" => 1e-9,
-        _ => return Err(no_duration(text)),
+        _ => return Err(no_duration(text.span())),
     };
-    let number: f64 = digits.trim_end().parse().map_err(|_| no_duration(text))?;
+    let number: f64 = digits.trim_end().parse().map_err(|_| no_duration(text.span()))?;
     Duration::try_from_secs_f64(number * seconds_per_unit)
         .ok()
         .filter(|duration| !duration.is_zero())
-        .ok_or_else(|| no_duration(text))
+        .ok_or_else(|| no_duration(text.span()))
 }
 
-fn no_duration(text: &LitStr) -> Error {
+fn no_duration(span: Span) -> Error {
     Error::new(
-        text.span(),
+        span,
         "not a duration above zero: write a number and a unit, as in \"5s\", \"200ms\", \"1.5m\" or \"1h\"",
     )
 }

@@ -119,12 +119,16 @@ impl Registration<'_> {
             let span = Span::call_site().located_at(ty.span());
             quote_spanned!(span=> __p::sendable::<#ty, __p::Verdict<{ __p::level_of!(#ty) }>>();)
         });
+        let written = self.shape.written().map(|ty| {
+            let span = Span::call_site().located_at(ty.span());
+            quote_spanned!(span=> __p::writable::<#ty, __p::Verdict<{ __p::level_of!(#ty) }>>();)
+        });
         let this = self.this.iter().map(|ty| {
             let span = Span::call_site().located_at(ty.span());
             quote_spanned!(span=> __p::sendable::<#ty, __p::Verdict<{ __p::level_of!(#ty) }>>();)
         });
         quote! {
-            const _: fn() = || { #(#types)* #(#this)* };
+            const _: fn() = || { #(#types)* #(#written)* #(#this)* };
         }
     }
 }

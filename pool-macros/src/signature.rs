@@ -42,7 +42,15 @@ impl Shape {
     }
 
     pub(crate) fn writes_in_place(&self) -> bool {
-        self.params.iter().any(|kind| matches!(kind, Kind::SliceMut(_)))
+        self.written().next().is_some()
+    }
+
+    /// The types of what is written in place.
+    pub(crate) fn written(&self) -> impl Iterator<Item = &Type> {
+        self.params.iter().filter_map(|kind| match kind {
+            Kind::SliceMut(ty) => Some(ty),
+            _ => None,
+        })
     }
 
     /// All types that must be able to travel.
@@ -55,7 +63,7 @@ impl Kind {
     pub(crate) fn ty(&self) -> Option<&Type> {
         match self {
             Self::Owned(ty) | Self::Ref(ty) | Self::Slice(ty) => Some(ty),
-            // A part of a shared buffer does not travel; its bounds say what it may hold.
+            // A part of a shared buffer does not travel.
             Self::SliceMut(_) | Self::Str => None,
         }
     }

@@ -19,6 +19,8 @@ impl Elapsed {
 
 impl Drop for Elapsed {
     fn drop(&mut self) {
-        eprintln!("{}: {:.3} s", self.name, self.start.elapsed().as_secs_f64());
+        // In one piece: workers write to the same place at the same time.
+        let line = format!("{}: {:.3} s\n", self.name, self.start.elapsed().as_secs_f64());
+        eprint!("{line}");
     }
 }

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use serde::de::{DeserializeOwned, Error as _};
-use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{Codec, In, Level, SERDE};
@@ -158,7 +157,7 @@ fn end_of(timeout: Duration) -> Instant {
 /// The descriptor travels beside the bytes.
 impl<T> Serialize for Connection<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let number = luggage::hand_in(self.end.socket.as_fd()).map_err(S::Error::custom)?;
+        let number = luggage::hand_in(self.end.socket.as_fd()).map_err(error::refuse_encoding)?;
         let seat = self.end.seat.as_ref().map(Handle::ticket).transpose();
         (number, seat.map_err(error::refuse_encoding)?, self.end.reader).serialize(serializer)
     }
@@ -167,7 +166,7 @@ impl<T> Serialize for Connection<T> {
 impl<'de, T> Deserialize<'de> for Connection<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let (number, seat, reader) = <(u64, Option<Ticket>, u64)>::deserialize(deserializer)?;
-        let descriptor = luggage::take(number).map_err(D::Error::custom)?;
+        let descriptor = luggage::take(number).map_err(error::refuse)?;
         let socket = Socket::try_from_stranger(descriptor).map_err(D::Error::custom)?;
         wire::check_reader(reader).map_err(error::refuse)?;
         let seat = seat.map_or(Ok(None), |seat| open_seat(&seat)).map_err(error::refuse)?;

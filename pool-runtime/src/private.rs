@@ -4,7 +4,8 @@ pub use inventory;
 
 pub use crate::batch::Batch;
 pub use crate::codec::{
-    ALIGN, Codec, Fallback, In, Level, Out, Probe, Sendable, SliceCodec, Stop, Verdict, level,
+    ALIGN, Codec, Fallback, In, Level, Out, Probe, Sendable, SliceCodec, Stop, Verdict, Writable,
+    level,
 };
 pub use crate::collect::Gather;
 pub use crate::elapsed::Elapsed;
@@ -34,6 +35,9 @@ pub use crate::{__level as level_of, __outcome as outcome_of};
 
 /// Asks whether `T` can travel; `V` is what its level says.
 pub fn sendable<T: Sendable<V> + ?Sized, V>() {}
+
+/// Asks whether a slice of `T` can be written in place; `V` is what its level says.
+pub fn writable<T: Writable<V>, V>() {}
 
 /// Given a closure where a function pointer `F` is wanted, for the sake of the name that a refusal shows.
 pub fn a_value_from_outside_goes_in_by_partial_application<F>(_: F) {}

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
 
@@ -36,16 +37,34 @@ fn told(payload: Box<dyn Any + Send>) -> Panic {
 /// Keeps the hook that is there for the panics of others.
 fn install_hook() {
     let previous = panic::take_hook();
-    panic::set_hook(Box::new(
-        move |info| if DEPTH.get() > 0 { note(info) } else { previous(info) },
-    ));
+    panic::set_hook(Box::new(move |info| {
+        if DEPTH.get() > 0 && !aborts(info) { note(info) } else { tell(info, &previous) }
+    }));
+}
+
+/// Whether the process ends with this panic, as far as can be known: then it cannot travel, and only stderr is left to tell it.
+fn aborts(info: &PanicHookInfo<'_>) -> bool {
+    // What std says of a panic that may not unwind; the panic that it grew out of was noted before it.
+    let nowhere_to_go = |text: &str| {
+        text.starts_with("panic in a function that cannot unwind")
+            || text.starts_with("panic in a destructor during cleanup")
+    };
+    cfg!(panic = "abort") || info.payload_as_str().is_some_and(nowhere_to_go)
+}
+
+fn tell(info: &PanicHookInfo<'_>, previous: &dyn Fn(&PanicHookInfo<'_>)) {
+    if let Some(Panic { message, location, .. }) = SEEN.take().filter(|_| DEPTH.get() > 0) {
+        let place = location.unwrap_or_default();
+        let _ = writeln!(io::stderr(), "a task panicked at {place}: {message}");
+    }
+    previous(info);
 }
 
 fn note(info: &PanicHookInfo<'_>) {
     let backtrace = Backtrace::capture();
     let captured = backtrace.status() == BacktraceStatus::Captured;
     let panic = Panic {
-        message: String::new(),
+        message: info.payload_as_str().unwrap_or_default().to_owned(),
         location: info.location().map(ToString::to_string),
         backtrace: captured.then(|| backtrace.to_string()),
     };

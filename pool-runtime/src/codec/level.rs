@@ -136,6 +136,16 @@ impl<T: ?Sized> Sendable<Verdict<VEC>> for T {}
 impl<T: ?Sized> Sendable<Verdict<CHECKED>> for T {}
 impl<T: ?Sized> Sendable<Verdict<DESCRIPTOR>> for T {}
 
+/// Types of which another process can write a slice in place. Asked as [`Sendable`] is, and for the same reason.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written in place by another process",
+    label = "not `bytemuck::Pod`",
+    note = "derive `bytemuck::Pod` and `bytemuck::Zeroable` for `{Self}`, or take a `Vec<{Self}>` and return the new one"
+)]
+pub trait Writable<V> {}
+
+impl<T> Writable<Verdict<POD>> for T {}
+
 /// The number of the level of a concrete type.
 #[doc(hidden)]
 #[macro_export]

@@ -18,7 +18,7 @@ pub(crate) mod values;
 pub(crate) use cursor::align_up;
 pub use cursor::{ALIGN, In, Out, Stop};
 pub use json::Json;
-pub use level::{Codec, Fallback, Level, Probe, Sendable, Verdict, level};
+pub use level::{Codec, Fallback, Level, Probe, Sendable, Verdict, Writable, level};
 pub use slice::SliceCodec;
 
 pub(crate) use level::{CHECKED, DESCRIPTOR, NONE, POD, SERDE, VEC};

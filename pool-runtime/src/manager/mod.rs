@@ -92,7 +92,6 @@ pub use value::{Value, ValueGuard};
 /// assert_eq!(seen.len()?, 4);
 /// # Ok::<(), Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Manager {
     link: Arc<Link>,
     address: Option<Address>,
@@ -257,6 +256,12 @@ impl Manager {
             scope::decoded(self.link.server(), id);
             Ok(Handle::counted(self.link.clone(), id))
         })
+    }
+}
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Manager").field("address", &self.address).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Where others connect to.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,6 @@ pub(crate) const BACKLOG: i32 = 1024;
 /// assert_eq!(stranger.join().unwrap().unwrap_err().kind(), ErrorKind::Authentication);
 /// # Ok::<(), pool_runtime::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Listener {
     door: Turn<Door>,
     address: Address,
@@ -112,6 +112,12 @@ pub(crate) fn bind_first(addresses: &[Address]) -> Result<(Listening, Address), 
         }
     }
     Err(failed)
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("address", &self.address).finish_non_exhaustive()
+    }
 }
 
 /// The file of a Unix socket, removed by the process that made it.

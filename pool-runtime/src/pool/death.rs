@@ -248,5 +248,6 @@ fn blame(error: Error, worker: &Worker, ending: Ending) -> Error {
         _ if worker.sentence.is_some() => error,
         Ending::Signalled(signal) => error.with_signal(signal),
         Ending::Exited(code) => error.with_exit_code(code),
+        Ending::Lost => error,
     }
 }

@@ -94,7 +94,7 @@ impl Pool {
         Stats {
             items_finished: desk.finished,
             items_pending: desk.jobs().map(|job| job.fed - job.accounted).sum(),
-            workers_replaced: desk.seats.iter().map(|seat| seat.predecessors).sum(),
+            workers_replaced: desk.seats.iter().map(super::seat::Seat::replaced).sum(),
             workers_busy: desk.seats.iter().filter(busy).count(),
         }
     }

@@ -18,7 +18,7 @@ pub(crate) struct Seat {
     pub(crate) worker: Option<Worker>,
     /// When to try again, after a start that failed.
     pub(crate) retry_at: Option<Instant>,
-    /// Workers that have sat here before.
+    /// Workers that sat here and have ended.
     pub(crate) predecessors: u64,
     /// Starts that failed, since the last worker here that was ready.
     pub(crate) failures: u32,
@@ -86,6 +86,11 @@ impl Seat {
 
     pub(crate) fn cell<'a>(&self, control: &'a Control) -> &'a Cell {
         &control.workers[self.index]
+    }
+
+    /// How many of its workers had a successor: the last one, when it has ended, has none.
+    pub(crate) fn replaced(&self) -> u64 {
+        self.predecessors.saturating_sub(u64::from(self.worker.is_none()))
     }
 
     /// What a live worker here has to do with the chunk of that run that begins at `first`.

@@ -274,8 +274,7 @@ impl Life {
     /// How it ended, if it has; it is reaped then.
     pub(super) fn ending(&self) -> Option<Ending> {
         if self.creator != std::process::id() {
-            return watch::readable(&self.child, Some(Instant::now()))
-                .then_some(Ending::Exited(-1));
+            return watch::readable(&self.child, Some(Instant::now())).then_some(Ending::Lost);
         }
         self.settle(Child::try_reap)
     }
@@ -284,6 +283,7 @@ impl Life {
         self.ending().map(|ending| match ending {
             Ending::Exited(code) => code,
             Ending::Signalled(signal) => -signal,
+            Ending::Lost => -1,
         })
     }
 
@@ -331,7 +331,7 @@ impl Life {
         match self.ending() {
             Some(Ending::Exited(code)) => error.with_exit_code(code),
             Some(Ending::Signalled(signal)) => error.with_signal(signal),
-            None => error,
+            Some(Ending::Lost) | None => error,
         }
     }
 }

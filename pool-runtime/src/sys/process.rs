@@ -13,6 +13,8 @@ use crate::error::Error;
 pub(crate) enum Ending {
     Exited(i32),
     Signalled(i32),
+    /// Somebody else reaped it (a SIGCHLD that is ignored does): how it ended is lost.
+    Lost,
 }
 
 /// How long `stop` waits: at most 20 ms, in steps.
@@ -95,7 +97,7 @@ impl Child {
     /// Waits for its end.
     pub(crate) fn reap(&self) -> Ending {
         // Without NOHANG nothing is reported only if somebody else has reaped it, against every rule.
-        self.reap_with(WaitIdOptions::EXITED).unwrap_or(Ending::Exited(-1))
+        self.reap_with(WaitIdOptions::EXITED).unwrap_or(Ending::Lost)
     }
 
     fn reap_with(&self, options: WaitIdOptions) -> Option<Ending> {
@@ -106,10 +108,9 @@ impl Child {
             Ok(None) => None,
             Ok(Some(status)) => Some(match (status.terminating_signal(), status.exit_status()) {
                 (Some(signal), _) => Ending::Signalled(signal),
-                (None, code) => Ending::Exited(code.unwrap_or(-1)),
+                (None, code) => code.map_or(Ending::Lost, Ending::Exited),
             }),
-            // Somebody else reaped it (a SIGCHLD that is ignored does): it has ended, how is lost.
-            Err(_) => Some(Ending::Exited(-1)),
+            Err(_) => Some(Ending::Lost),
         }
     }
 }
