@@ -79,6 +79,11 @@ pub(crate) fn encoded(server: u128, id: u64) -> bool {
     })
 }
 
+/// Whether what is being encoded is for a server.
+pub(crate) fn is_open() -> bool {
+    ENCODING.with_borrow(|stack| !stack.is_empty())
+}
+
 /// Runs `decode`, which may take over what is held of `ids`; gives what it did not take.
 pub(crate) fn decoding<R>(
     server: u128,

@@ -12,6 +12,7 @@ use super::dict;
 use super::session::{Call, Session};
 use super::stored::Answer;
 use super::table::{Object, Table};
+use super::token::{self, TICK};
 use super::wire::{self, Args, DESK, LONGEST_OPENING, Opening, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::ManagerHello;
@@ -36,12 +37,13 @@ pub(crate) mod desk {
     pub(crate) const COUNT: u32 = 4;
     /// The namespace that is always there.
     pub(crate) const SHARED: u32 = 5;
+    /// Keeps an object as long as a token lives.
+    pub(crate) const KEEP: u32 = 6;
 }
 
-/// How long an object lives whose handle was encoded for somebody who has not decoded it yet.
+/// How long an object lives whose handle was encoded where nobody knows what becomes of the bytes: by a user's own code, or
+/// for those who have no token that this process can see.
 const LOAN: Duration = Duration::from_secs(60);
-/// How often loans that are over are looked for.
-const TICK: Duration = Duration::from_secs(5);
 /// How many connections may be open at once. Each has a thread.
 const CONNECTIONS: usize = 8192;
 /// The socket of the clients on the same machine, by its position.
@@ -55,6 +57,8 @@ pub(crate) struct Server {
     shared: Arc<Object>,
     sessions: Mutex<HashMap<u128, Arc<Session>>>,
     loans: Mutex<VecDeque<(Instant, Arc<Object>)>>,
+    /// By tokens.
+    kept: Mutex<Vec<(u64, Arc<Object>)>>,
     connections: AtomicUsize,
 }
 
@@ -75,9 +79,11 @@ pub(crate) fn main(
         table,
         sessions: Mutex::default(),
         loans: Mutex::default(),
+        kept: Mutex::default(),
         connections: AtomicUsize::new(0),
     });
     let mut door = Door::new(sockets);
+    let mut looked = Instant::now();
     loop {
         match door.next(Some(Instant::now() + TICK), Some(parent.as_fd())) {
             Some(Arrival::Friend(connection, socket)) => {
@@ -90,8 +96,12 @@ pub(crate) fn main(
                 }
             }
         }
-        // At every turn: a server to whom somebody always comes has loans too.
-        server.collect_loans();
+        // Also if somebody always comes.
+        if looked.elapsed() >= TICK {
+            server.collect_loans();
+            server.collect_kept();
+            looked = Instant::now();
+        }
     }
 }
 
@@ -221,9 +231,22 @@ impl Server {
                 lock(&self.loans).push_back((Instant::now() + LOAN, object));
                 Ok(())
             }
-            desk::COUNT => answer.put(&(self.table.len() - 1)),
+            desk::COUNT => {
+                self.collect_kept();
+                answer.put(&(self.table.len() - 1))
+            }
             desk::SHARED => {
                 answer.object(self.shared.clone());
+                Ok(())
+            }
+            desk::KEEP => {
+                let object = session.find(args.u64()?)?;
+                let (tree, token) = (args.u64()?, args.u64()?);
+                let seen = token::is_here(tree) && token::lives(token);
+                if seen {
+                    lock(&self.kept).push((token, object));
+                }
+                answer.flag(seen);
                 Ok(())
             }
             other => Err(super::table::no_method(other)),
@@ -237,6 +260,14 @@ impl Server {
         let over: Vec<_> = loans.drain(..over).collect();
         drop(loans);
         drop(over);
+    }
+
+    /// Lets go of the objects whose tokens have ended.
+    fn collect_kept(&self) {
+        let ended: Vec<_> =
+            lock(&self.kept).extract_if(.., |(token, _)| !token::lives(*token)).collect();
+        // Without the lock, as above: it may be the end of much else.
+        drop(ended);
     }
 }
 

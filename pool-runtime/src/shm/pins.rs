@@ -244,6 +244,11 @@ fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Col
     (result, collected)
 }
 
+/// Whether somebody keeps alive what is encoded now.
+pub(crate) fn are_kept() -> bool {
+    COLLECTOR.with_borrow(Option::is_some)
+}
+
 /// How many of the last pins are looked at for one that is there already: a lock that goes with every item is kept once.
 const LOOK_BACK: usize = 8;
 
