@@ -26,6 +26,11 @@ impl Pins {
         self.0.is_empty()
     }
 
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Holds these slots too, which somebody else holds now; those that are gone are passed over.
     pub(crate) fn open(slots: &[(u32, u32)]) -> Self {
         Self(
