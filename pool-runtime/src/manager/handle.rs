@@ -91,10 +91,10 @@ impl Handle {
     /// # Errors
     /// As for [`Token::of`].
     fn keep(&self) -> Result<Option<Ticket>, Error> {
-        let (link, id) = (self.link(), self.id());
-        if scope::encoded(link.server(), id) {
+        if scope::encoded(self) {
             return Ok(None);
         }
+        let (link, id) = (self.link(), self.id());
         link.check()?;
         let token = if pins::are_kept() { Some(self.token()?) } else { None };
         // Nobody keeps these bytes, or where nobody can tell the object's server: they are decoded in time, or not at all.

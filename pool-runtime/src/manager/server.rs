@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 use super::channel::Channel;
 use super::classes;
 use super::dict;
+use super::scope::Names;
 use super::session::{Call, Session};
 use super::stored::Answer;
 use super::table::{Object, Table};
 use super::token::{self, TICK};
-use super::wire::{self, Args, DESK, LONGEST_OPENING, Opening, Welcome};
+use super::wire::{self, Args, DESK, LONGEST, LONGEST_OPENING, Opening, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::ManagerHello;
 use crate::net::ByteConnection;
@@ -98,8 +99,7 @@ pub(crate) fn main(
         }
         // Also if somebody always comes.
         if looked.elapsed() >= TICK {
-            server.collect_loans();
-            server.collect_kept();
+            server.collect();
             looked = Instant::now();
         }
     }
@@ -110,12 +110,12 @@ impl Server {
         self.id
     }
 
-    /// An object that something here holds.
+    /// The objects that something names which was encoded here.
     ///
     /// # Errors
-    /// Kind `NotFound` when it is gone.
-    pub(crate) fn object(&self, id: u64) -> Result<Arc<Object>, Error> {
-        self.table.find(id)
+    /// Kind `NotFound` when one is gone.
+    pub(crate) fn objects(&self, names: &Names) -> Result<Vec<Arc<Object>>, Error> {
+        names.refs.iter().map(|object| self.table.find(object.id())).collect()
     }
 
     fn welcome(self: &Arc<Self>, connection: ByteConnection, local: bool) {
@@ -182,9 +182,11 @@ impl Server {
             if done.is_err() {
                 answer.clear();
             }
-            answer.grants.iter().for_each(|object| session.grant(object));
             wire::put_reply(&mut reply, done.map(|()| answer.reply()));
-            answer.grants.clear();
+            if wire::refuse_longer(&mut reply, LONGEST) {
+                answer.clear();
+            }
+            answer.grants.drain(..).for_each(|object| session.grant(&object));
             channel.send(&reply)?;
             shrink(&mut [&mut request, &mut reply, &mut answer.bytes]);
         }
@@ -251,6 +253,20 @@ impl Server {
             }
             other => Err(super::table::no_method(other)),
         }
+    }
+
+    /// Lets go of what nobody names any more. That may be the end of much else, and run users' code, which may call this server:
+    /// so the door does not wait for it.
+    fn collect(self: &Arc<Self>) {
+        if lock(&self.loans).is_empty() && lock(&self.kept).is_empty() {
+            return;
+        }
+        let server = self.clone();
+        // Without a thread to spare, next time.
+        let _ = std::thread::Builder::new().name("pool-manager".to_owned()).spawn(move || {
+            server.collect_loans();
+            server.collect_kept();
+        });
     }
 
     fn collect_loans(&self) {
