@@ -85,7 +85,7 @@ fn a_proxy_of_another_class_is_an_error() {
     let m = Manager::start().expect("a server");
     let ns = m.namespace().expect("a namespace");
     ns.set("none", m.array::<u64>(&[]).expect("an array")).expect("set");
-    ns.set("two", m.array(&[1_u64, 2]).expect("an array")).expect("set");
+    ns.set("two", m.array([1_u64, 2]).expect("an array")).expect("set");
     for name in ["none", "two"] {
         let value: manager::Value<u64> = ns.get(name).expect("a proxy");
         assert_eq!(value.get().expect_err("no value").kind(), ErrorKind::Decode);

@@ -101,7 +101,10 @@ fn take(d: Dict<u64, List<u64>>, key: u64) -> Result<Option<List<u64>>, Error> {
     d.remove(&key)
 }
 
-fn check((key, taken): (usize, Result<Result<Option<List<u64>>, Error>, Error>)) {
+/// What the task above comes to.
+type Taken = Result<Result<Option<List<u64>>, Error>, Error>;
+
+fn check((key, taken): (usize, Taken)) {
     let list = taken.expect("an item").expect("the call").expect("it was there");
     assert_eq!(list.to_vec().expect("it lives"), [key as u64]);
 }
