@@ -233,3 +233,22 @@ fn a_queue_in_an_item_that_is_refused() {
     outer.get().expect_err("it is refused");
     assert!(!lives(&bytes));
 }
+
+#[pool_task]
+fn an_array(len: usize) -> Result<Array<u8>, Error> {
+    Array::zeroed(len)
+}
+
+// A stream may go on for days: what its consumer has had and dropped is not kept to its end.
+#[test]
+fn a_stream_lets_go_of_what_its_results_named() {
+    let pool = Pool::new(2).expect("a pool");
+    let mut arrays = par_imap!(an_array, (1..100).cycle(); pool = pool).expect("a stream");
+    let mut array = || arrays.next().expect("it is endless").expect("an item").expect("an array");
+    let first = array();
+    let bytes = serde_json::to_string(&first).expect("bytes");
+    (0..20_000).for_each(|_| drop(array()));
+    assert!(lives(&bytes));
+    drop(first);
+    assert!(!lives(&bytes));
+}

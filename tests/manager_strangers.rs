@@ -33,6 +33,38 @@ fn handles_of_another_tree_are_clear_errors() {
     assert!(error.to_string().contains("another tree"), "{error}");
 }
 
+#[pool_task]
+fn push(l: List<u64>, x: u64) -> Result<List<u64>, Error> {
+    l.push(x)?;
+    Ok(l)
+}
+
+/// Bytes name objects of a server that cannot see when they are gone: their process does.
+#[test]
+fn another_tree_gives_proxies_to_workers_of_its_own() {
+    if let Ok(address) = std::env::var("MANAGER_FOR_ANOTHER_TREE") {
+        let m = Manager::connect(address.as_str(), b"key").expect("a client");
+        let l: List<u64> = m.shared().expect("shared").get("list").expect("get");
+        let pool = Pool::builder().workers(1).max_tasks_per_worker(1).build().expect("a pool");
+        let q = Queue::unbounded().expect("a queue");
+        for back in par_imap!(push(l, _), 1..=3_u64; pool = pool).expect("a stream") {
+            q.put(back.expect("an item").expect("it lives")).expect("put");
+        }
+        let own: List<u64> = m.list().expect("a list");
+        q.put(own).expect("put");
+        assert_eq!(q.get().expect("get").to_vec().expect("it lives"), [1, 2, 3]);
+        assert_eq!(m.objects().expect("count"), 2);
+        return;
+    }
+    let m = Manager::listen("127.0.0.1:0", b"key").expect("a server");
+    m.shared().expect("shared").set("list", m.list::<u64>().expect("a list")).expect("set");
+    let mut other = Command::new(std::env::current_exe().expect("a path"));
+    other.args(["--exact", "another_tree_gives_proxies_to_workers_of_its_own"]);
+    let output =
+        other.env("MANAGER_FOR_ANOTHER_TREE", m.address().to_string()).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 /// A client that speaks in bytes.
 struct Raw {
     _control: ByteConnection,

@@ -222,7 +222,7 @@ impl Exposed<'_> {
                 __p::managed_call(
                     &self.0,
                     #plain,
-                    &[#(<#kinds as __p::Accepts<_, __p::Plain>>::size(&#names)),*],
+                    || [#(<#kinds as __p::Accepts<_, __p::Plain>>::size(&#names)),*],
                     |__out| {
                         #(__p::managed_put::<#kinds, _>(&#names, __out)?;)*
                         ::core::result::Result::Ok(())

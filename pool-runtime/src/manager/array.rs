@@ -62,7 +62,8 @@ impl<T: Shareable> Array<T> {
         &self,
         limit: Option<Duration>,
     ) -> Result<Option<ArrayGuard<'_, T>>, LockError<ArrayGuard<'_, T>>> {
-        let lent = Lent::take(&self.handle, limit).map_err(|error| error.map(ArrayGuard))?;
+        let lent =
+            Lent::take(&self.handle, limit, read_all).map_err(|error| error.map(ArrayGuard))?;
         Ok(lent.map(ArrayGuard))
     }
 

@@ -38,7 +38,7 @@ pub(crate) fn put(request: &mut Vec<u8>, bytes: &[u8], names: &Names) {
         request.extend_from_slice(&(count as u32).to_le_bytes())
     };
     put_count(request, names.refs.len());
-    names.refs.iter().for_each(|id| request.extend_from_slice(&id.to_le_bytes()));
+    names.refs.iter().for_each(|object| request.extend_from_slice(&object.id().to_le_bytes()));
     put_count(request, names.pins.objects().len());
     if !names.pins.is_empty() {
         request.extend_from_slice(&names.pins.tree().to_le_bytes());

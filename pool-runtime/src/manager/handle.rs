@@ -1,16 +1,18 @@
 //! What every proxy holds: one count of one object on one server.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::link::Link;
+use super::token::{self, Token};
 use super::wire::{self, Locator};
 use super::{blob, scope};
 use crate::error::{self, Error};
-use crate::shm::pins::Pins;
+use crate::shm::handle::Ticket;
+use crate::shm::pins::{self, Pins};
 
 /// A handle of an object in a server. Clones share one count; the last gives it back.
 #[derive(Clone)]
@@ -19,6 +21,8 @@ pub(crate) struct Handle(Arc<Held>);
 struct Held {
     link: Arc<Link>,
     id: u64,
+    /// Made when bytes are to name the object that this process keeps, or sends to another.
+    token: OnceLock<Token>,
 }
 
 /// Arguments, as the client writes them.
@@ -71,7 +75,7 @@ impl<'a> Request<'a> {
 impl Handle {
     /// For an object that the server has already counted for this process.
     pub(crate) fn counted(link: Arc<Link>, id: u64) -> Self {
-        Self(Arc::new(Held { link, id }))
+        Self(Arc::new(Held { link, id, token: OnceLock::new() }))
     }
 
     pub(crate) fn link(&self) -> &Arc<Link> {
@@ -80,6 +84,34 @@ impl Handle {
 
     pub(crate) fn id(&self) -> u64 {
         self.0.id
+    }
+
+    /// Sees to it that the object lives as long as the bytes that are to name it.
+    ///
+    /// # Errors
+    /// As for [`Token::of`].
+    fn keep(&self) -> Result<Option<Ticket>, Error> {
+        if scope::encoded(self) {
+            return Ok(None);
+        }
+        let (link, id) = (self.link(), self.id());
+        link.check()?;
+        let token = if pins::are_kept() { Some(self.token()?) } else { None };
+        // Nobody keeps these bytes, or where nobody can tell the object's server: they are decoded in time, or not at all.
+        if scope::is_open() || !token.is_some_and(Token::is_seen) {
+            link.lend(id)?;
+        }
+        token.map(Token::ticket).transpose()
+    }
+
+    /// The token of this count; if two threads make it at once, that of the first.
+    fn token(&self) -> Result<&Token, Error> {
+        let Held { link, id, token } = &*self.0;
+        if let Some(token) = token.get() {
+            return Ok(token);
+        }
+        let made = Token::of(link, *id)?;
+        Ok(token.get_or_init(|| made))
     }
 
     /// Calls a method without arguments.
@@ -130,18 +162,16 @@ impl fmt::Debug for Handle {
 
 impl Serialize for Handle {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let link = &self.0.link;
-        if !scope::encoded(link.server(), self.0.id) {
-            // Somebody will decode it, somewhere; until then the server keeps the object for a while.
-            link.lend(self.0.id).map_err(error::refuse_encoding)?;
-        }
-        (link.locator(), self.0.id).serialize(serializer)
+        let token = self.keep().map_err(error::refuse_encoding)?;
+        (self.link().locator(), self.id(), token).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Handle {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (locator, id) = <(Locator, u64)>::deserialize(deserializer)?;
+        let (locator, id, token) = <(Locator, u64, Option<Ticket>)>::deserialize(deserializer)?;
+        // Until this process is counted.
+        let _token = token::taken(token.as_ref());
         let link = Link::to(&locator).map_err(error::refuse)?;
         if !scope::decoded(locator.server, id) {
             link.acquire(id).map_err(error::refuse)?;

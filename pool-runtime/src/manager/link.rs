@@ -25,7 +25,7 @@ pub(crate) struct Link {
     locator: Locator,
     session: u128,
     /// The server takes its end for the end of this process.
-    _control: ByteConnection,
+    control: ByteConnection,
     idle: Mutex<Vec<Line>>,
     gone: AtomicBool,
     made_by: u32,
@@ -100,7 +100,7 @@ impl Link {
             this_program: !locator.local.is_empty() && own.is_some() && welcome.program == own,
             locator,
             session,
-            _control: control,
+            control,
             idle: Mutex::default(),
             gone: AtomicBool::new(false),
             made_by: std::process::id(),
@@ -126,6 +126,20 @@ impl Link {
 
     fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
+    }
+
+    /// Whether the server is there, for one who does not call it now.
+    ///
+    /// # Errors
+    /// Kind `Disconnected` when it is gone, or has never been this process's.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.is_copy() {
+            return Err(forked());
+        }
+        if self.is_gone() || self.control.stream().is_gone() {
+            return Err(gone());
+        }
+        Ok(())
     }
 
     /// Calls a method of an object.
@@ -171,7 +185,7 @@ impl Link {
             }
             // With one connection everything is lost that the server held for this process.
             self.gone.store(true, Ordering::Release);
-            Error::new(ErrorKind::Disconnected, "the manager's server is gone")
+            gone()
         })
     }
 
@@ -195,13 +209,10 @@ impl Link {
 
     fn line(&self) -> Result<Line, Error> {
         if self.is_copy() {
-            return Err(Error::new(
-                ErrorKind::Disconnected,
-                "this handle belongs to the process that was forked",
-            ));
+            return Err(forked());
         }
         if self.is_gone() {
-            return Err(Error::new(ErrorKind::Disconnected, "the manager's server is gone"));
+            return Err(gone());
         }
         if let Some(line) = lock(&self.idle).pop() {
             return Ok(line);
@@ -256,6 +267,18 @@ impl Link {
         self.desk(desk::LEND, id)
     }
 
+    /// Has the server keep an object as long as a token lives; `false` when it cannot see the token.
+    ///
+    /// # Errors
+    /// Kind `NotFound` when the object is gone.
+    pub(crate) fn keep(self: &Arc<Self>, id: u64, tree: u64, token: u64) -> Result<bool, Error> {
+        let arguments = |request: &mut Request<'_>| {
+            [id, tree, token].into_iter().for_each(|word| request.u64(word));
+            Ok(())
+        };
+        self.call(DESK, desk::KEEP, arguments, wire::decode)
+    }
+
     fn desk(self: &Arc<Self>, method: u32, id: u64) -> Result<(), Error> {
         let arguments = |request: &mut Request<'_>| {
             request.u64(id);
@@ -263,6 +286,14 @@ impl Link {
         };
         self.call(DESK, method, arguments, |_| Ok(()))
     }
+}
+
+fn gone() -> Error {
+    Error::new(ErrorKind::Disconnected, "the manager's server is gone")
+}
+
+fn forked() -> Error {
+    Error::new(ErrorKind::Disconnected, "this handle belongs to the process that was forked")
 }
 
 type Connected = (ByteConnection, u128, Welcome);

@@ -297,16 +297,18 @@ fn write(
 /// Kind `Panicked` when it did, `Disconnected` when the server is gone, `NotFound` when its program has no such method,
 /// `Encode`, `Decode`.
 #[doc(hidden)]
-pub fn managed_call<R>(
+pub fn managed_call<R, const N: usize>(
     handle: &ManagedHandle,
     method: &str,
-    sizes: &[Result<usize, Error>],
+    sizes: impl FnOnce() -> [Result<usize, Error>; N],
     encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
+    // Measured as they are encoded: for the server.
+    let (sizes, _names) = scope::encoding(handle.0.link().server(), sizes);
     let mut size = 0;
     for one in sizes {
-        size += align_up(*one.as_ref().map_err(Clone::clone)?) + ALIGN;
+        size += align_up(one?) + ALIGN;
     }
     let arguments = |request: &mut Request<'_>| {
         blob::put_plain(request.bytes, method.as_bytes());

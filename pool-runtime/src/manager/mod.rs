@@ -2,9 +2,9 @@
 //!
 //! A client's call goes `proxy → handle → link → channel ═▶ server → table → class`, and its reply back. `wire` has the bytes
 //! of both and `blob` those of values, `scope` knows on whose behalf a handle is encoded, `stored` is a value that the server
-//! keeps with what it names, `session` what a client would leave behind if it died. Each
-//! class of objects has a file with both halves: what the server keeps, and the proxies. The server keeps values as bytes,
-//! and knows no types; so a client may be another program.
+//! keeps with what it names, `token` what keeps an object while bytes on their way name it, `session` what a client would leave
+//! behind if it died. Each class of objects has a file with both halves: what the server keeps, and the proxies. The server
+//! keeps values as bytes, and knows no types; so a client may be another program.
 //!
 //! On the same machine calls go through shared memory, and over a network through sockets, in the format of `net`. Either way
 //! both sides have proved to know the key before anything else is read.
@@ -33,6 +33,7 @@ mod session;
 mod stored;
 mod table;
 mod thread;
+mod token;
 mod value;
 pub(crate) mod wire;
 
@@ -66,7 +67,9 @@ pub use value::{Value, ValueGuard};
 ///
 /// The objects live in the server; what its methods give are proxies, which are handles: they can be cloned, sent to other
 /// threads, given to tasks, and stored in other objects of the server. An object lives as long as a proxy of it does,
-/// anywhere. Calls of different threads and processes run side by side.
+/// anywhere, also as an argument, a result or an element of a queue. Bytes that other code makes of a proxy, such as
+/// `serde_json`, keep the object for a minute; so do those that a process leaves behind, as a result or in a queue, which uses
+/// a server on another machine or of another program. Calls of different threads and processes run side by side.
 ///
 /// Handles of shared memory, such as [`Value`](crate::Value) and [`Lock`](crate::Lock), can be stored too, and what they mean
 /// lives as long as they are stored. They open in the processes that share that memory: elsewhere, as on another machine, they
@@ -141,6 +144,8 @@ impl Manager {
         for address in address.to_addresses()? {
             match Link::to_address(address.clone(), key.as_ref()) {
                 Ok(link) => return Ok(Self { link, address: Some(address), _server: None }),
+                // Somebody is there: what other addresses say is no news.
+                Err(error) if error.kind() == ErrorKind::Authentication => return Err(error),
                 Err(error) => failed = error,
             }
         }

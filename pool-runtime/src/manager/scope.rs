@@ -6,51 +6,52 @@
 
 use std::cell::RefCell;
 
+use super::handle::Handle;
 use crate::luggage;
 use crate::shm::pins::{self, Pins};
 
 /// What the bytes of a value name.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    /// Objects of the server.
-    pub(crate) refs: Vec<u64>,
+    /// Objects of the server: held, for whoever encodes one may drop it at once.
+    pub(crate) refs: Vec<Handle>,
     /// Objects in shared memory, which live at least as long as this.
     pub(crate) pins: Pins,
 }
 
-struct Scope {
+struct Scope<N> {
     server: u128,
-    ids: Vec<u64>,
+    named: Vec<N>,
 }
 
 thread_local! {
-    static ENCODING: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
-    static DECODING: RefCell<Vec<Scope>> = const { RefCell::new(Vec::new()) };
+    static ENCODING: RefCell<Vec<Scope<Handle>>> = const { RefCell::new(Vec::new()) };
+    static DECODING: RefCell<Vec<Scope<u64>>> = const { RefCell::new(Vec::new()) };
 }
 
-type Stack = std::thread::LocalKey<RefCell<Vec<Scope>>>;
+type Stack<N> = std::thread::LocalKey<RefCell<Vec<Scope<N>>>>;
 
 /// Takes its scope off the stack, also when the value's own code panics.
-struct Entered(&'static Stack, Vec<u64>);
+struct Entered<N: 'static>(&'static Stack<N>, Vec<N>);
 
-impl Entered {
-    fn new(stack: &'static Stack, server: u128, ids: Vec<u64>) -> Self {
-        stack.with_borrow_mut(|stack| stack.push(Scope { server, ids }));
+impl<N> Entered<N> {
+    fn new(stack: &'static Stack<N>, server: u128, named: Vec<N>) -> Self {
+        stack.with_borrow_mut(|stack| stack.push(Scope { server, named }));
         Self(stack, Vec::new())
     }
 
-    fn leave(mut self) -> Vec<u64> {
+    fn leave(mut self) -> Vec<N> {
         self.pop();
         std::mem::take(&mut self.1)
     }
 
     fn pop(&mut self) {
         self.1 =
-            self.0.with_borrow_mut(|stack| stack.pop().map_or_else(Vec::new, |scope| scope.ids));
+            self.0.with_borrow_mut(|stack| stack.pop().map_or_else(Vec::new, |scope| scope.named));
     }
 }
 
-impl Drop for Entered {
+impl<N> Drop for Entered<N> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.pop();
@@ -67,16 +68,22 @@ pub(crate) fn encoding<R>(server: u128, encode: impl FnOnce() -> R) -> (R, Names
 }
 
 /// A handle is being encoded. `false`: nobody on whose behalf.
-pub(crate) fn encoded(server: u128, id: u64) -> bool {
+pub(crate) fn encoded(handle: &Handle) -> bool {
+    let server = handle.link().server();
     ENCODING.with_borrow_mut(|stack| {
         match stack.last_mut().filter(|scope| scope.server == server) {
             Some(scope) => {
-                scope.ids.push(id);
+                scope.named.push(handle.clone());
                 true
             }
             None => false,
         }
     })
+}
+
+/// Whether what is being encoded is for a server.
+pub(crate) fn is_open() -> bool {
+    ENCODING.with_borrow(|stack| !stack.is_empty())
 }
 
 /// Runs `decode`, which may take over what is held of `ids`; gives what it did not take.
@@ -96,7 +103,7 @@ pub(crate) fn decoded(server: u128, id: u64) -> bool {
         let Some(scope) = stack.last_mut().filter(|scope| scope.server == server) else {
             return false;
         };
-        let found = scope.ids.iter().position(|&granted| granted == id);
-        found.map(|at| scope.ids.swap_remove(at)).is_some()
+        let found = scope.named.iter().position(|&granted| granted == id);
+        found.map(|at| scope.named.swap_remove(at)).is_some()
     })
 }

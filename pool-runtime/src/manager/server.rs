@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use super::channel::Channel;
 use super::classes;
 use super::dict;
+use super::scope::Names;
 use super::session::{Call, Session};
 use super::stored::Answer;
 use super::table::{Object, Table};
-use super::wire::{self, Args, DESK, LONGEST_OPENING, Opening, Welcome};
+use super::token::{self, TICK};
+use super::wire::{self, Args, DESK, LONGEST, LONGEST_OPENING, Opening, Welcome};
 use crate::error::{Error, ErrorKind};
 use crate::message::ManagerHello;
 use crate::net::ByteConnection;
@@ -36,12 +38,13 @@ pub(crate) mod desk {
     pub(crate) const COUNT: u32 = 4;
     /// The namespace that is always there.
     pub(crate) const SHARED: u32 = 5;
+    /// Keeps an object as long as a token lives.
+    pub(crate) const KEEP: u32 = 6;
 }
 
-/// How long an object lives whose handle was encoded for somebody who has not decoded it yet.
+/// How long an object lives whose handle was encoded where nobody knows what becomes of the bytes: by a user's own code, or
+/// for those who have no token that this process can see.
 const LOAN: Duration = Duration::from_secs(60);
-/// How often loans that are over are looked for.
-const TICK: Duration = Duration::from_secs(5);
 /// How many connections may be open at once. Each has a thread.
 const CONNECTIONS: usize = 8192;
 /// The socket of the clients on the same machine, by its position.
@@ -55,6 +58,8 @@ pub(crate) struct Server {
     shared: Arc<Object>,
     sessions: Mutex<HashMap<u128, Arc<Session>>>,
     loans: Mutex<VecDeque<(Instant, Arc<Object>)>>,
+    /// By tokens.
+    kept: Mutex<Vec<(u64, Arc<Object>)>>,
     connections: AtomicUsize,
 }
 
@@ -75,9 +80,11 @@ pub(crate) fn main(
         table,
         sessions: Mutex::default(),
         loans: Mutex::default(),
+        kept: Mutex::default(),
         connections: AtomicUsize::new(0),
     });
     let mut door = Door::new(sockets);
+    let mut looked = Instant::now();
     loop {
         match door.next(Some(Instant::now() + TICK), Some(parent.as_fd())) {
             Some(Arrival::Friend(connection, socket)) => {
@@ -90,8 +97,11 @@ pub(crate) fn main(
                 }
             }
         }
-        // At every turn: a server to whom somebody always comes has loans too.
-        server.collect_loans();
+        // Also if somebody always comes.
+        if looked.elapsed() >= TICK {
+            server.collect();
+            looked = Instant::now();
+        }
     }
 }
 
@@ -100,12 +110,12 @@ impl Server {
         self.id
     }
 
-    /// An object that something here holds.
+    /// The objects that something names which was encoded here.
     ///
     /// # Errors
-    /// Kind `NotFound` when it is gone.
-    pub(crate) fn object(&self, id: u64) -> Result<Arc<Object>, Error> {
-        self.table.find(id)
+    /// Kind `NotFound` when one is gone.
+    pub(crate) fn objects(&self, names: &Names) -> Result<Vec<Arc<Object>>, Error> {
+        names.refs.iter().map(|object| self.table.find(object.id())).collect()
     }
 
     fn welcome(self: &Arc<Self>, connection: ByteConnection, local: bool) {
@@ -172,9 +182,11 @@ impl Server {
             if done.is_err() {
                 answer.clear();
             }
-            answer.grants.iter().for_each(|object| session.grant(object));
             wire::put_reply(&mut reply, done.map(|()| answer.reply()));
-            answer.grants.clear();
+            if wire::refuse_longer(&mut reply, LONGEST) {
+                answer.clear();
+            }
+            answer.grants.drain(..).for_each(|object| session.grant(&object));
             channel.send(&reply)?;
             shrink(&mut [&mut request, &mut reply, &mut answer.bytes]);
         }
@@ -221,13 +233,40 @@ impl Server {
                 lock(&self.loans).push_back((Instant::now() + LOAN, object));
                 Ok(())
             }
-            desk::COUNT => answer.put(&(self.table.len() - 1)),
+            desk::COUNT => {
+                self.collect_kept();
+                answer.put(&(self.table.len() - 1))
+            }
             desk::SHARED => {
                 answer.object(self.shared.clone());
                 Ok(())
             }
+            desk::KEEP => {
+                let object = session.find(args.u64()?)?;
+                let (tree, token) = (args.u64()?, args.u64()?);
+                let seen = token::is_here(tree) && token::lives(token);
+                if seen {
+                    lock(&self.kept).push((token, object));
+                }
+                answer.flag(seen);
+                Ok(())
+            }
             other => Err(super::table::no_method(other)),
         }
+    }
+
+    /// Lets go of what nobody names any more. That may be the end of much else, and run users' code, which may call this server:
+    /// so the door does not wait for it.
+    fn collect(self: &Arc<Self>) {
+        if lock(&self.loans).is_empty() && lock(&self.kept).is_empty() {
+            return;
+        }
+        let server = self.clone();
+        // Without a thread to spare, next time.
+        let _ = std::thread::Builder::new().name("pool-manager".to_owned()).spawn(move || {
+            server.collect_loans();
+            server.collect_kept();
+        });
     }
 
     fn collect_loans(&self) {
@@ -237,6 +276,14 @@ impl Server {
         let over: Vec<_> = loans.drain(..over).collect();
         drop(loans);
         drop(over);
+    }
+
+    /// Lets go of the objects whose tokens have ended.
+    fn collect_kept(&self) {
+        let ended: Vec<_> =
+            lock(&self.kept).extract_if(.., |(token, _)| !token::lives(*token)).collect();
+        // Without the lock, as above: it may be the end of much else.
+        drop(ended);
     }
 }
 

@@ -54,7 +54,7 @@ impl Stored {
     /// # Errors
     /// Kind `NotFound` when an object that it names is gone.
     pub(crate) fn made_here(bytes: Vec<u8>, names: Names, server: &Server) -> Result<Self, Error> {
-        let objects = names.refs.iter().map(|&id| server.object(id)).collect::<Result<_, _>>()?;
+        let objects = server.objects(&names)?.into();
         Ok(Self { bytes: bytes.into(), kept: Kept { objects, pins: names.pins } })
     }
 }
@@ -111,10 +111,8 @@ impl Answer {
     /// # Errors
     /// Kind `NotFound` when an object that they name is gone.
     pub(crate) fn names(&mut self, names: Names, server: &Server) -> Result<(), Error> {
+        self.grants.extend(server.objects(&names)?);
         self.pins.merge(names.pins);
-        for id in names.refs {
-            self.grants.push(server.object(id)?);
-        }
         Ok(())
     }
 

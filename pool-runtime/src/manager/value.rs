@@ -190,9 +190,11 @@ pub(crate) struct Lent<'a, T: Shareable> {
 }
 
 impl<'a, T: Shareable> Lent<'a, T> {
+    /// `read` makes the values of bytes that may be of an object of another class.
     pub(crate) fn take(
         handle: &'a Handle,
         limit: Option<Duration>,
+        read: fn(&[u8]) -> Result<Vec<T>, Error>,
     ) -> Result<Option<Self>, LockError<Self>> {
         let taken = lock::take(handle, limit).map_err(LockError::from_error)?;
         if taken == Taken::No {
@@ -204,7 +206,7 @@ impl<'a, T: Shareable> Lent<'a, T> {
             me(request);
             Ok(())
         };
-        lent.values = handle.call_raw(LOOK, arguments, read_all).map_err(LockError::from_error)?;
+        lent.values = handle.call_raw(LOOK, arguments, read).map_err(LockError::from_error)?;
         lock::guarded(taken, || lent)
     }
 }
@@ -273,7 +275,8 @@ impl<T: Shareable> Value<T> {
         &self,
         limit: Option<Duration>,
     ) -> Result<Option<ValueGuard<'_, T>>, LockError<ValueGuard<'_, T>>> {
-        let lent = Lent::take(&self.handle, limit).map_err(|error| error.map(ValueGuard))?;
+        let one = |bytes: &[u8]| read_one(bytes).map(|value| vec![value]);
+        let lent = Lent::take(&self.handle, limit, one).map_err(|error| error.map(ValueGuard))?;
         Ok(lent.map(ValueGuard))
     }
 

@@ -200,6 +200,16 @@ pub(crate) fn put_reply(bytes: &mut Vec<u8>, reply: Result<Reply<'_>, Error>) {
     }
 }
 
+/// Puts an error in place of a reply that its client would not read; says whether.
+pub(crate) fn refuse_longer(reply: &mut Vec<u8>, longest: usize) -> bool {
+    let len = reply.len();
+    if len > longest {
+        let text = format!("a result of {len} bytes, more than {longest}");
+        put_reply(reply, Err(Error::new(ErrorKind::InvalidInput, text)));
+    }
+    len > longest
+}
+
 /// What [`put_reply`] wrote.
 ///
 /// # Errors
@@ -215,5 +225,22 @@ pub(crate) fn take_reply(bytes: &[u8]) -> Result<Reply<'_>, Error> {
         }
         Some((&FAILED, rest)) => Err(decode::<Error>(rest).unwrap_or_else(|_| bad())),
         _ => Err(bad()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reply_that_is_too_long_becomes_an_error() {
+        let mut bytes = Vec::new();
+        let reply = || Reply { grants: vec![1, 2], result: &[7; 100], lent: true };
+        put_reply(&mut bytes, Ok(reply()));
+        let longest = bytes.len();
+        assert!(!refuse_longer(&mut bytes, longest));
+        assert_eq!(take_reply(&bytes).expect("a reply").result, [7; 100]);
+        assert!(refuse_longer(&mut bytes, longest - 1));
+        assert_eq!(take_reply(&bytes).expect_err("too long").kind(), ErrorKind::InvalidInput);
     }
 }

@@ -28,7 +28,20 @@ pub(crate) struct Received {
     pins: Pins,
 }
 
+/// With so many holds a stream takes no more items until what is out of it has come: then they can be let go of.
+const MANY: usize = 1000;
+
 impl Received {
+    /// Whether the job had better come to rest, for [`let_go`](Self::let_go).
+    pub(super) fn is_much(&self) -> bool {
+        self.pins.len() >= MANY
+    }
+
+    /// All results that have come so far are decoded: their handles hold by themselves. Gives what need not be held any more.
+    pub(super) fn let_go(&mut self) -> Pins {
+        std::mem::take(&mut self.pins)
+    }
+
     /// Runs `decode`, for whose bytes this is, when the job is no more.
     pub(super) fn unpack<R>(self, decode: impl FnOnce() -> R) -> R {
         let Self { luggage, pins: _pins } = self;

@@ -18,6 +18,7 @@ use crate::job::{JobSpec, Sink, Source};
 use crate::luggage;
 use crate::payload::Payload;
 use crate::registry::TaskDef;
+use crate::shm::pins::Pins;
 use crate::sys::cpus;
 
 /// A job whose items go to workers.
@@ -185,6 +186,7 @@ impl Fed {
     /// Takes what has come for this job; code of the user's runs only after the lock is given back.
     fn collect(&mut self, sink: &mut dyn Sink, taken: u64) -> (bool, State) {
         let mut desk = self.engine.desk();
+        let _decoded = desk.job(self.slot, self.id).and_then(|job| self.decoded(job));
         let mut direct = Direct { slot: self.slot, sink, delivered: 0 };
         desk.drain(&self.engine.control, Some(&mut direct));
         let delivered = direct.delivered > 0;
@@ -208,6 +210,13 @@ impl Fed {
         (delivered, state)
     }
 
+    /// What the results of a stream have brought along, once all that were out are decoded. Those of other jobs are kept to the
+    /// end, since somebody may keep their bytes.
+    fn decoded(&self, job: &mut Job) -> Option<Pins> {
+        let at_rest = job.fed == job.accounted && job.mailbox.is_empty();
+        (self.streams && at_rest && job.received.is_much()).then(|| job.received.let_go())
+    }
+
     fn state(&self, job: &Job, taken: u64, free_runs: usize) -> State {
         if job.input_over && !self.input_over {
             return State::Over(job.doomed.clone());
@@ -229,12 +238,13 @@ impl Fed {
             self.ahead_by_results(job).saturating_sub(self.pulled - taken.min(self.pulled))
         };
         let room = room.min(by_results.max(u64::from(out == 0)));
+        let at_rest = out == 0 || !self.streams || !job.received.is_much();
         let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
         let affordable = out == 0 || job.input_bytes < budget;
         let runs = self.open.is_some() || free_runs > 0;
         // A part of a chunk that can never become whole: the window is smaller than a chunk.
         let stranded = |open: &Open| out == 0 && open.writer.count() > open.published;
-        if room > 0 && affordable && runs {
+        if room > 0 && affordable && runs && at_rest {
             State::MayFeed(room)
         } else if self.open.as_ref().is_some_and(stranded) {
             State::Stranded

@@ -15,6 +15,7 @@ use crate::job::{Finish, JobSpec, Sink, Source};
 use crate::luggage;
 use crate::payload::Payload;
 use crate::progress::Progress;
+use crate::shm::pins;
 use crate::task::{
     Bound, Caught, Encoded, Fill, Holes, ItemSource, Plain, Ready, Task, Way, stopped,
 };
@@ -164,6 +165,11 @@ where
 
 /// A second value of the same meaning, by way of its bytes: not every result can be cloned, but every result travels.
 fn copy<T: Task>(value: &T::Output) -> Result<T::Output, Error> {
+    // What its handles mean lives anyway, as long as `value` does.
+    pins::collect(|| copied::<T>(value)).0
+}
+
+fn copied<T: Task>(value: &T::Output) -> Result<T::Output, Error> {
     // What is measured is encoded too, and what it took along is not needed.
     let (size, _) = luggage::pack(Vec::new(), || <T::Level as Codec<T::Output>>::size(value));
     let mut room = vec![0; ALIGN + align_up(size?)];

@@ -41,10 +41,12 @@ pub(crate) enum Kind {
     Piece,
     /// As long as it lives, somebody may receive what was sent to an end of a pipe.
     PipeEnd,
+    /// As long as it lives, bytes may name an object of a manager.
+    Token,
 }
 
 /// What people call each kind.
-const NAMES: [(Kind, &str); 15] = [
+const NAMES: [(Kind, &str); 16] = [
     (Kind::Lock, "lock"),
     (Kind::RLock, "re-entrant lock"),
     (Kind::Semaphore, "semaphore"),
@@ -60,6 +62,7 @@ const NAMES: [(Kind, &str); 15] = [
     (Kind::Queue, "queue"),
     (Kind::Piece, "piece of a message"),
     (Kind::PipeEnd, "end of a pipe"),
+    (Kind::Token, "token of a manager's object"),
 ];
 
 /// A kind, and the name of a type: two handles of the same mark are of the same type.
@@ -214,7 +217,7 @@ impl Handle {
         self.hold.own().arena.head().tree.load(Acquire)
     }
 
-    /// Its slot and generation, as one word.
+    /// Its slot and generation, as one word: see [`hold::lives`](super::hold::lives).
     pub(crate) fn object(&self) -> u64 {
         pack(self.hold.slot(), self.hold.generation())
     }

@@ -193,6 +193,15 @@ impl Drop for Hold {
     }
 }
 
+/// Whether the object that a word names lives, for one who does not hold it. The word may be anything.
+pub(crate) fn lives(own: &Own, word: u64) -> bool {
+    sweep::now_and_then(own);
+    slot::unpack(word).is_some_and(|(slot, generation)| {
+        !slot::is_fresh(own.arena, slot as usize)
+            && slot::lives(own.arena, slot as usize, generation)
+    })
+}
+
 /// Gives back what a queue or a pipe that was given back kept alive, unless others hold it.
 pub(crate) fn after_burials(own: &Own) {
     while let Some(slot) = burial::next_freed() {

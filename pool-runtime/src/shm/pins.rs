@@ -26,6 +26,11 @@ impl Pins {
         self.0.is_empty()
     }
 
+    /// How many are kept.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Holds these slots too, which somebody else holds now; those that are gone are passed over.
     pub(crate) fn open(slots: &[(u32, u32)]) -> Self {
         Self(
@@ -242,6 +247,11 @@ fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Col
     let collected = COLLECTOR.with_borrow_mut(Option::take);
     drop(restore);
     (result, collected)
+}
+
+/// Whether somebody keeps alive what is encoded now.
+pub(crate) fn are_kept() -> bool {
+    COLLECTOR.with_borrow(Option::is_some)
 }
 
 /// How many of the last pins are looked at for one that is there already: a lock that goes with every item is kept once.

@@ -96,6 +96,12 @@ pub(crate) fn check(arena: &Arena, slot: usize, wanted: u32) -> Result<(), Error
     }
 }
 
+/// Whether the object of that generation is in the slot now.
+pub(crate) fn lives(arena: &Arena, slot: usize, wanted: u32) -> bool {
+    let now = arena.slot(slot).state.load(SeqCst);
+    matches!(phase(now), LIVE | ASKING) && generation(now) == wanted
+}
+
 #[cold]
 pub(crate) fn gone() -> Error {
     Error::new(ErrorKind::NotFound, "the shared object that the handle means is gone")
