@@ -2,6 +2,7 @@
 //!
 //! A model runs the very code of `word` on a ground whose words, sleeps and wake-ups loom knows.
 
+mod flag;
 mod notices;
 mod parties;
 mod permits;
