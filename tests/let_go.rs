@@ -188,8 +188,7 @@ fn len(item: Array<u8>) -> usize {
 
 #[pool_task]
 fn starts_jobs() {
-    // On a thread of its own: what this one writes may be on its way to the parent.
-    let (item, bytes) = std::thread::spawn(array).join().expect("no panic");
+    let (item, bytes) = array();
     let pool = Pool::new(1).expect("a pool");
     for _ in 0..1000 {
         drop(task!(len(item.clone())));
@@ -232,4 +231,23 @@ fn a_queue_in_an_item_that_is_refused() {
     assert!(lives(&bytes));
     outer.get().expect_err("it is refused");
     assert!(!lives(&bytes));
+}
+
+/// Writes an array by itself, and lets go of it: what it wrote means nothing then.
+#[pool_task]
+fn writes() -> Result<String, String> {
+    let (item, bytes) = array();
+    drop(item);
+    if lives(&bytes) { Err("it was kept".to_owned()) } else { Ok(bytes) }
+}
+
+#[test]
+fn what_a_task_writes_by_itself() {
+    let child = Process::spawn(task!(writes())).expect("a process");
+    child.join().expect("it ends").expect("it is let go of");
+    let pool = Pool::builder().workers(1).initializer(task!(writes())).build().expect("a pool");
+    let in_process = Pool::builder().in_process().build().expect("a pool");
+    for pool in [&pool, &in_process] {
+        par_apply!(writes(); pool = pool).expect("it runs").expect("it is let go of");
+    }
 }
