@@ -211,6 +211,39 @@ fn arguments_of_jobs_that_a_process_starts() {
     Process::spawn(task!(starts_jobs())).expect("a process").join().expect("all is let go of");
 }
 
+#[pool_task]
+fn makes(_number: u64) -> (Array<u8>, String) {
+    array()
+}
+
+/// Waits until none lives.
+fn gone(all: &[String]) {
+    let begun = Instant::now();
+    while all.iter().any(|bytes| lives(bytes)) {
+        assert!(begun.elapsed() < LONG, "they were never let go of");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_result_that_was_read_when_its_pool_has_nothing_to_do() {
+    let pool = Pool::new(1).expect("a pool");
+    for _ in 0..200 {
+        let (_, bytes) = par_apply!(makes(0); pool = &pool).expect("it is made");
+        gone(&[bytes]);
+    }
+}
+
+#[test]
+fn results_of_a_stream_that_was_dropped() {
+    let pool = Pool::new(1).expect("a pool");
+    let mut stream = par_imap!(makes, 0..1000_u64; pool = &pool, window = 2).expect("it starts");
+    let made = stream.by_ref().take(100).map(|made| made.expect("it is made").1);
+    let all: Vec<_> = made.collect();
+    drop(stream);
+    gone(&all);
+}
+
 /// Can be sent, and not received.
 #[derive(Debug, Serialize)]
 struct Refused;

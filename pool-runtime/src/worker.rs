@@ -136,6 +136,7 @@ impl Worker {
 
     /// Looks for work a while, where a core is free for it, then sleeps.
     fn wait(&mut self, patience: &mut Patience) {
+        self.errands.finish();
         let (head, cell) = (&self.control.head, self.cell());
         let ready = || sleep::worth_waking(self.control);
         let free = crate::sys::cpus::available() as u32;
