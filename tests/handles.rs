@@ -100,6 +100,25 @@ fn bytes_of_another_kind_or_type_are_refused() {
     assert!(serde_json::from_str::<Semaphore>(&lock).is_err());
 }
 
+/// Two types may have the same name: of two blocks of a function, or of two versions of a crate.
+#[test]
+fn bytes_of_another_type_of_the_same_name_are_refused() {
+    use pool_runtime::bytemuck::{CheckedBitPattern, NoUninit};
+    let (number, text) = {
+        #[derive(Clone, Copy, Debug, NoUninit, CheckedBitPattern)]
+        #[repr(C)]
+        struct Plain(u8);
+        let number = Value::new(Plain(2)).expect("a value");
+        let text = serde_json::to_string(&number).expect("bytes");
+        (number, text)
+    };
+    #[derive(Clone, Copy, Debug, NoUninit, CheckedBitPattern)]
+    #[repr(C)]
+    struct Plain(bool);
+    assert!(serde_json::from_str::<Value<Plain>>(&text).is_err());
+    drop(number);
+}
+
 /// Another program is another tree: this one, started again by its file.
 #[test]
 fn bytes_of_another_tree_are_refused() {

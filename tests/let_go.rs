@@ -188,8 +188,7 @@ fn len(item: Array<u8>) -> usize {
 
 #[pool_task]
 fn starts_jobs() {
-    // On a thread of its own: what this one writes may be on its way to the parent.
-    let (item, bytes) = std::thread::spawn(array).join().expect("no panic");
+    let (item, bytes) = array();
     let pool = Pool::new(1).expect("a pool");
     for _ in 0..1000 {
         drop(task!(len(item.clone())));
@@ -210,6 +209,39 @@ fn starts_jobs() {
 #[test]
 fn arguments_of_jobs_that_a_process_starts() {
     Process::spawn(task!(starts_jobs())).expect("a process").join().expect("all is let go of");
+}
+
+#[pool_task]
+fn makes(_number: u64) -> (Array<u8>, String) {
+    array()
+}
+
+/// Waits until none lives.
+fn gone(all: &[String]) {
+    let begun = Instant::now();
+    while all.iter().any(|bytes| lives(bytes)) {
+        assert!(begun.elapsed() < LONG, "they were never let go of");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_result_that_was_read_when_its_pool_has_nothing_to_do() {
+    let pool = Pool::new(1).expect("a pool");
+    for _ in 0..200 {
+        let (_, bytes) = par_apply!(makes(0); pool = &pool).expect("it is made");
+        gone(&[bytes]);
+    }
+}
+
+#[test]
+fn results_of_a_stream_that_was_dropped() {
+    let pool = Pool::new(1).expect("a pool");
+    let mut stream = par_imap!(makes, 0..1000_u64; pool = &pool, window = 2).expect("it starts");
+    let made = stream.by_ref().take(100).map(|made| made.expect("it is made").1);
+    let all: Vec<_> = made.collect();
+    drop(stream);
+    gone(&all);
 }
 
 /// Can be sent, and not received.
@@ -251,4 +283,23 @@ fn a_stream_lets_go_of_what_its_results_named() {
     assert!(lives(&bytes));
     drop(first);
     assert!(!lives(&bytes));
+}
+
+/// Writes an array by itself, and lets go of it: what it wrote means nothing then.
+#[pool_task]
+fn writes() -> Result<String, String> {
+    let (item, bytes) = array();
+    drop(item);
+    if lives(&bytes) { Err("it was kept".to_owned()) } else { Ok(bytes) }
+}
+
+#[test]
+fn what_a_task_writes_by_itself() {
+    let child = Process::spawn(task!(writes())).expect("a process");
+    child.join().expect("it ends").expect("it is let go of");
+    let pool = Pool::builder().workers(1).initializer(task!(writes())).build().expect("a pool");
+    let in_process = Pool::builder().in_process().build().expect("a pool");
+    for pool in [&pool, &in_process] {
+        par_apply!(writes(); pool = pool).expect("it runs").expect("it is let go of");
+    }
 }

@@ -336,7 +336,7 @@ fn put<R, L: Codec<R>>(result: &R, out: &mut Out<'_>) -> Result<(), Stop> {
 fn put_framed<R, L: Codec<R>>(result: &R, out: &mut Out<'_>) -> Result<(), Stop> {
     let head = out.position();
     out.write(&[0; FRAME])?;
-    L::encode(result, out)?;
+    pins::result(|| L::encode(result, out))?;
     let end = out.position();
     out.rewind(head);
     out.write(&((end - head - FRAME) as u64).to_le_bytes())?;

@@ -86,7 +86,7 @@ impl Errands {
         }
     }
 
-    /// Waits until the parent holds everything: before this process leaves.
+    /// Waits until the parent holds everything, and lets go of it here: before this process leaves, or has nothing to do.
     pub(crate) fn finish(&self) {
         while self.way.pins.borrow().len() > self.way.held.get() {
             match message::receive(&self.way.socket) {
@@ -94,6 +94,9 @@ impl Errands {
                 Ok(_) => {}
                 Err(_) => return,
             }
+        }
+        if !self.way.pins.borrow().is_empty() {
+            self.way.forget_held();
         }
     }
 }

@@ -145,6 +145,7 @@ impl Worker {
         self.flush();
         let (head, cell) = (&self.control.head, self.cell());
         head.count_rest(&mut self.uncounted);
+        self.errands.finish();
         let ready = || sleep::worth_waking(self.control);
         let free = crate::sys::cpus::available() as u32;
         cell.counted.store(SPINNING, Release);

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
 use super::desk::{Desk, Suspect};
+use super::errands::Received;
 use super::work::{Event, Interest};
 use crate::board::claim::CLOSED;
 use crate::board::layout::{Control, Tag};
@@ -11,8 +12,16 @@ use crate::error::Error;
 
 impl Desk {
     /// Starts nothing more of a job. What runs ends by itself or is stopped, as `interest` says; nobody hears of it.
-    pub(crate) fn drop_job(&mut self, control: &Control, slot: usize, id: u64, interest: Interest) {
-        let Some(job) = self.job(slot, id) else { return };
+    /// Gives what its results have brought along, which nobody will read.
+    pub(crate) fn drop_job(
+        &mut self,
+        control: &Control,
+        slot: usize,
+        id: u64,
+        interest: Interest,
+    ) -> Received {
+        let Some(job) = self.job(slot, id) else { return Received::default() };
+        let unread = std::mem::take(&mut job.received);
         job.interest = interest;
         job.input_over = true;
         job.mailbox.clear();
@@ -21,6 +30,7 @@ impl Desk {
             self.cut_job(control, slot);
         }
         self.finish_job(slot);
+        unread
     }
 
     /// Ends a job for its caller to hear: what has not started fails with `error` now, and what runs is stopped and fails then.

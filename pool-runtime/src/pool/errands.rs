@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::desk::Desk;
 use super::seat::{Sentence, Worker};
-use super::work::Job;
+use super::work::{Interest, Job};
 use crate::error::{Error, ErrorKind};
 use crate::luggage::{self, Ask};
 use crate::message::{self, FromWorker, ToWorker};
@@ -138,18 +138,23 @@ impl Desk {
                     .or_else(|error| message::send(socket, &ToWorker::Missing(error), &[]))?;
             }
             FromWorker::Sends { job, number } => {
-                if let Some(job) = self.job_by_id(job) {
+                if let Some(job) = self.job_that_is_read(job) {
                     job.received.luggage.insert(number, along.into_iter().next());
                 }
             }
             FromWorker::Holds { job, slots } => {
-                if let Some(job) = self.job_by_id(job) {
+                if let Some(job) = self.job_that_is_read(job) {
                     job.received.pins.merge(Pins::open(&slots));
                 }
                 message::send(socket, &ToWorker::Held, &[])?;
             }
         }
         Ok(())
+    }
+
+    /// The job of that number, if anybody reads its results.
+    fn job_that_is_read(&mut self, id: u64) -> Option<&mut Job> {
+        self.job_by_id(id).filter(|job| job.interest == Interest::All)
     }
 
     fn job_by_id(&mut self, id: u64) -> Option<&mut Job> {

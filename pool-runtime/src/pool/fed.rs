@@ -285,7 +285,9 @@ impl Fed {
             return;
         }
         self.publish(true);
-        self.engine.desk().drop_job(&self.engine.control, self.slot, self.id, interest);
+        let unread =
+            self.engine.desk().drop_job(&self.engine.control, self.slot, self.id, interest);
+        drop(unread);
         if interest == Interest::Stop {
             self.engine.nudge();
         }

@@ -105,7 +105,7 @@ impl Inline {
             range: 0..1,
             host: &mut host,
         };
-        (self.spec.task.run)(&mut batch);
+        pins::aside(|| (self.spec.task.run)(&mut batch));
         self.results = host.room;
     }
 }
@@ -197,14 +197,15 @@ pub(crate) fn run_call(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u
         spec: &spec,
         index: 0,
     };
-    (task.run)(&mut Batch {
+    let mut batch = Batch {
         bound: arguments,
         bound_mask: u32::MAX,
         job: JOBS.fetch_add(1, Ordering::Relaxed),
         items: ItemBytes { data: &[], layout: Layout::Stride(0) },
         range: 0..1,
         host: &mut host,
-    });
+    };
+    pins::aside(|| (task.run)(&mut batch));
     let mut bytes = kept.0.map_err(Error::without_index)?;
     if task.result_stride.is_none() && bytes.len() >= FRAME {
         let mut len = [0; FRAME];

@@ -99,7 +99,7 @@ impl<T> Queue<T> {
             let found = |block| Header::found(block, most_items, most_outside as u64);
             let layout = (room, ring::ALIGN);
             match Handle::make_sparse(
-                Mark::of::<T>(Kind::Queue),
+                Mark::named::<T>(Kind::Queue),
                 layout,
                 ring::BACKED,
                 Some(&getters),
@@ -343,6 +343,6 @@ impl<T> Serialize for Queue<T> {
 impl<'de, T> Deserialize<'de> for Queue<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let ticket = Ticket::deserialize(deserializer)?;
-        Ok(Self { handle: open_for(&ticket, Mark::of::<T>(Kind::Queue))?, values: PhantomData })
+        Ok(Self { handle: open_for(&ticket, Mark::named::<T>(Kind::Queue))?, values: PhantomData })
     }
 }

@@ -6,6 +6,8 @@
     reason = "looks at objects as atomic words, and lends the bytes of those that are being made"
 )]
 
+use std::any::TypeId;
+use std::hash::{Hash as _, Hasher};
 use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Acquire;
@@ -65,9 +67,24 @@ const NAMES: [(Kind, &str); 16] = [
     (Kind::Token, "token of a manager's object"),
 ];
 
-/// A kind, and the name of a type: two handles of the same mark are of the same type.
+/// A kind, and a type: two handles of the same mark are of the same type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mark(u64);
+
+/// FNV-1a: the same in every process of a program.
+struct Hash(u64);
+
+impl Hasher for Hash {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 impl Mark {
     /// The kind, in words.
@@ -78,7 +95,7 @@ impl Mark {
 
     /// The mark of an object that holds no values of a user's type.
     pub(crate) fn plain(kind: Kind) -> Self {
-        Self::of::<()>(kind)
+        Self::named::<()>(kind)
     }
 
     /// As the slot of such an object has it.
@@ -86,13 +103,22 @@ impl Mark {
         self.0
     }
 
-    /// The mark of an object that holds values of type `T`.
-    pub(crate) fn of<T: ?Sized>(kind: Kind) -> Self {
-        let name = std::any::type_name::<T>();
-        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self(hash << 8 | kind as u64)
+    /// The mark of an object that holds values of type `T` as they are. The name alone is not enough: types in two blocks of
+    /// a function, or in two versions of a crate, may have the same.
+    pub(crate) fn of<T: ?Sized + 'static>(kind: Kind) -> Self {
+        Self::new::<T>(kind, &[TypeId::of::<T>()])
+    }
+
+    /// The mark of an object that holds encoded values of type `T`, which are checked when they are decoded.
+    pub(crate) fn named<T: ?Sized>(kind: Kind) -> Self {
+        Self::new::<T>(kind, &[])
+    }
+
+    fn new<T: ?Sized>(kind: Kind, id: &[TypeId]) -> Self {
+        let mut hash = Hash(0xcbf2_9ce4_8422_2325);
+        hash.write(std::any::type_name::<T>().as_bytes());
+        TypeId::hash_slice(id, &mut hash);
+        Self(hash.finish() << 8 | kind as u64)
     }
 }
 

@@ -61,7 +61,7 @@ pub(crate) struct Transit {
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) state: AtomicU64,
-    /// What the object is, and a hash of its type's name.
+    /// What the object is, and a hash of its type.
     pub(crate) kind: AtomicU64,
     /// Bytes of the object.
     pub(crate) size: AtomicU64,

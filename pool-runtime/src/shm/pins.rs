@@ -3,7 +3,8 @@
 //! Within [`collect`], every handle that is encoded leaves a hold in the [`Pins`], which go with the bytes: to the job, the
 //! chunk that has them. Within [`ahead`] another process is to hold the same, before it can see the bytes; that is for a worker's
 //! results, chunk by chunk. Within [`in_transit`], which is for bytes on their way to another process by themselves, it leaves a record that the
-//! one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the object lives.
+//! one who decodes it strikes out. Elsewhere encoding leaves nothing: such bytes open while the object lives. Where a task runs
+//! within one of these, only its [result] is encoded for it; what the task encodes by itself leaves nothing.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -139,10 +140,36 @@ enum Collector {
 
 thread_local! {
     static COLLECTOR: RefCell<Option<Collector>> = const { RefCell::new(None) };
+    /// Whether what is encoded now is for the collector.
+    static HEEDS: Cell<bool> = const { Cell::new(false) };
     /// Something may have to be handed over.
     static NEWS: Cell<bool> = const { Cell::new(false) };
     /// Something may be kept within [`ahead`].
     static KEPT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `work`, of which the collector around it takes only what a [result] names.
+pub(crate) fn aside<R>(work: impl FnOnce() -> R) -> R {
+    heeding(false, work)
+}
+
+/// Runs `encode`, for the collector around this: the result of what is run [aside], or [ahead].
+#[inline]
+pub(crate) fn result<R>(encode: impl FnOnce() -> R) -> R {
+    heeding(true, encode)
+}
+
+#[inline]
+fn heeding<R>(heeds: bool, work: impl FnOnce() -> R) -> R {
+    /// Also when `work` panics.
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            HEEDS.set(self.0);
+        }
+    }
+    let _restore = Restore(HEEDS.replace(heeds));
+    work()
 }
 
 /// Runs `encode`, and keeps alive what it encodes.
@@ -153,10 +180,10 @@ pub(crate) fn collect<R>(encode: impl FnOnce() -> R) -> (R, Pins) {
     }
 }
 
-/// Runs `work`, and keeps alive what it encodes until it calls [`let_go`]; whenever it calls [`hand_over`], what is new is handed
-/// over.
+/// Runs `work`, and keeps alive what its results name until it calls [`let_go`]; whenever it calls [`hand_over`], what is new is
+/// handed over.
 pub(crate) fn ahead<R>(hand_over: Rc<HandOver>, work: impl FnOnce() -> R) -> R {
-    within(Collector::Ahead(Vec::new(), 0, hand_over), work).0
+    within(Collector::Ahead(Vec::new(), 0, hand_over), || aside(work)).0
 }
 
 /// Lets go of what was kept.
@@ -243,7 +270,7 @@ fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Col
         }
     }
     let restore = Restore(COLLECTOR.replace(Some(collector)));
-    let result = encode();
+    let result = heeding(true, encode);
     let collected = COLLECTOR.with_borrow_mut(Option::take);
     drop(restore);
     (result, collected)
@@ -251,7 +278,7 @@ fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Col
 
 /// Whether somebody keeps alive what is encoded now.
 pub(crate) fn are_kept() -> bool {
-    COLLECTOR.with_borrow(Option::is_some)
+    HEEDS.get() && COLLECTOR.with_borrow(Option::is_some)
 }
 
 /// How many of the last pins are looked at for one that is there already: a lock that goes with every item is kept once.
@@ -264,6 +291,9 @@ const LOOK_BACK: usize = 8;
 /// it.
 pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
     process::own()?;
+    if !HEEDS.get() {
+        return Ok(None);
+    }
     COLLECTOR.with_borrow_mut(|collector| match collector {
         None => Ok(None),
         Some(Collector::Pins(holds)) => {

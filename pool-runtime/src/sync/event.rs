@@ -1,13 +1,11 @@
-//! `Event`: a flag to wait for.
-//!
-//! One word, the slot's bell: odd when the event is set. Each change adds one, so that a waiter that sleeps through a set and
-//! a clear still knows that there was a set. Every operation is one step, and a death leaves nothing half done.
+//! `Event`: a flag to wait for. The flag is in `flag`, and its word is the slot's bell.
 
 use std::fmt;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::Duration;
 
+use super::flag::{self, Ground};
 use super::held::Patience;
 use super::slices::{Slice, Slices};
 use super::travels;
@@ -32,6 +30,27 @@ pub struct Event {
     handle: Handle,
 }
 
+/// A flag in shared memory.
+struct Shared<'a>(&'a AtomicU32);
+
+impl Ground for Shared<'_> {
+    fn load(&self) -> u32 {
+        self.0.load(Acquire)
+    }
+
+    fn replace(&self, old: u32, new: u32) -> bool {
+        self.0.compare_exchange(old, new, AcqRel, Acquire).is_ok()
+    }
+
+    fn sleep(&self, slices: &mut Slices, word: u32) -> Slice {
+        slices.sleep(self.0, word)
+    }
+
+    fn wake_all(&self) {
+        futex::wake(self.0, u32::MAX);
+    }
+}
+
 impl Event {
     /// Makes an event that is not set.
     ///
@@ -41,13 +60,13 @@ impl Event {
         Ok(Self { handle: Handle::make(Mark::plain(Kind::Event), (0, 1), None, |_| ())? })
     }
 
-    fn word(&self) -> &AtomicU32 {
-        &self.handle.slot().bell
+    fn flag(&self) -> Shared<'_> {
+        Shared(&self.handle.slot().bell)
     }
 
     /// Whether it is set now.
     pub fn is_set(&self) -> bool {
-        is_set(self.word().load(Acquire))
+        flag::is_set(self.flag().load())
     }
 
     /// Sets it, and wakes everybody who waits.
@@ -56,8 +75,7 @@ impl Event {
     /// Kind `Disconnected` in a child of a plain `fork`.
     pub fn set(&self) -> Result<(), Error> {
         process::own()?;
-        self.change(false);
-        futex::wake(self.word(), u32::MAX);
+        flag::set(&self.flag());
         Ok(())
     }
 
@@ -67,14 +85,8 @@ impl Event {
     /// As for [`set`](Self::set).
     pub fn clear(&self) -> Result<(), Error> {
         process::own()?;
-        self.change(true);
+        flag::clear(&self.flag());
         Ok(())
-    }
-
-    /// Goes on to the other state, if it is in this one.
-    fn change(&self, from: bool) {
-        let next = |word: u32| (is_set(word) == from).then(|| word.wrapping_add(1));
-        let _ = self.word().fetch_update(AcqRel, Acquire, next);
     }
 
     /// Waits until it is set, or was set for a moment since.
@@ -95,20 +107,9 @@ impl Event {
 
     fn wait_with(&self, patience: Patience) -> Result<bool, Error> {
         process::own()?;
-        let before = self.word().load(Acquire);
-        let mut slices = Slices::new(patience);
-        while !is_set(before) && self.word().load(Acquire) == before {
-            if slices.sleep(self.word(), before) == Slice::Over {
-                return Ok(self.word().load(Acquire) != before);
-            }
-        }
-        Ok(true)
+        let flag = self.flag();
+        Ok(flag::wait(&flag, flag.load(), patience))
     }
-}
-
-/// Whether that is the word of an event that is set.
-fn is_set(word: u32) -> bool {
-    word & 1 == 1
 }
 
 impl fmt::Debug for Event {

@@ -7,6 +7,7 @@ mod barrier;
 mod condition;
 mod error;
 mod event;
+mod flag;
 mod ground;
 mod held;
 mod lock;

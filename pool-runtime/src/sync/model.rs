@@ -2,6 +2,7 @@
 //!
 //! A model runs the very code of `word` on a ground whose words, sleeps and wake-ups loom knows.
 
+mod flag;
 mod notices;
 mod parties;
 mod permits;
@@ -57,6 +58,8 @@ struct View {
     left: std::cell::Cell<Option<u32>>,
     /// Sleeps end by themselves, as slices do; else only by a wake-up.
     slices: bool,
+    /// Its time is over once it was woken; else it waits for ever.
+    time: std::cell::Cell<Option<Duration>>,
 }
 
 /// How a thread of a model dies: it unwinds, and does nothing on its way.
@@ -101,6 +104,7 @@ impl Ground for View {
         if self.world.word.load(Ordering::SeqCst) as u32 == word as u32 {
             drop(self.world.bell.wait(bed).expect("no panic"));
         }
+        self.time.set(self.time.get().map(|_| Duration::ZERO));
         true
     }
 
@@ -119,12 +123,13 @@ impl Ground for View {
     }
 
     fn left(&self) -> Option<Duration> {
-        None
+        self.time.get()
     }
 }
 
 fn view(world: &Arc<World>, dies_after: Option<u32>, slices: bool) -> View {
-    View { world: Arc::clone(world), left: std::cell::Cell::new(dies_after), slices }
+    let (left, time) = (std::cell::Cell::new(dies_after), std::cell::Cell::new(None));
+    View { world: Arc::clone(world), left, slices, time }
 }
 
 fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
@@ -171,6 +176,30 @@ fn three_that_wait_for_each_other() {
         turn(2)();
         one.join().expect("no panic");
         two.join().expect("no panic");
+    });
+}
+
+/// Nobody dies, and no slice ends: one that gives up when it is woken leaves word that others wait.
+#[test]
+fn one_that_gives_up_takes_no_wake_up_along() {
+    model(3, || {
+        let world = World::new();
+        let turn = |n, time| {
+            let view = view(&world, None, false);
+            view.time.set(time);
+            move || match word::lock(&view, name(n)) {
+                Ok(_) => word::unlock(&view),
+                Err(refused) => assert_eq!(refused, word::Refused::NotNow),
+            }
+        };
+        let (first, again) = (view(&world, None, false), turn(0, None));
+        assert_eq!(word::lock(&first, name(0)), Ok(Taken::Plainly));
+        let impatient = thread::spawn(turn(1, Some(Duration::MAX)));
+        let patient = thread::spawn(turn(2, None));
+        word::unlock(&first);
+        again();
+        impatient.join().expect("no panic");
+        patient.join().expect("no panic");
     });
 }
 

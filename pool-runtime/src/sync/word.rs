@@ -76,11 +76,11 @@ fn lock_slowly<G: Ground>(ground: &G, me: u64) -> Result<Taken, Refused> {
             return Err(Refused::OwnThread);
         }
         if left.is_some_and(|left| left.is_zero()) {
-            return if holder(now) == me {
-                Err(Refused::NotNow)
-            } else {
-                ask(ground, me, now).unwrap_or(Err(Refused::NotNow))
-            };
+            // The wake-up that this one may have had was for one of those that wait: whoever holds the lock is to know of them.
+            if now | mark != now && !ground.replace(now, now | mark) {
+                continue;
+            }
+            return give_up(ground, me, now | mark);
         }
         if looks < G::LOOKS {
             looks += 1;
@@ -102,6 +102,12 @@ fn lock_slowly<G: Ground>(ground: &G, me: u64) -> Result<Taken, Refused> {
             slice = (slice * 2).min(LONGEST_SLICE);
         }
     }
+}
+
+/// The time is over; what else there may be to say than that.
+fn give_up(ground: &impl Ground, me: u64, now: u64) -> Result<Taken, Refused> {
+    let news = if holder(now) == me { None } else { ask(ground, me, now) };
+    news.unwrap_or(Err(Refused::NotNow))
 }
 
 /// Looks what became of the holder; `None` when it lives, or the word has changed meanwhile.

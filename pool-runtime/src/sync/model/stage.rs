@@ -110,7 +110,7 @@ impl Process {
         }
     }
 
-    fn step(&self) {
+    pub(super) fn step(&self) {
         match self.left.get() {
             Some(0) => resume_unwind(Box::new(Death)),
             Some(left) => self.left.set(Some(left - 1)),
@@ -122,6 +122,35 @@ impl Process {
     fn hears(&self) -> bool {
         let deaths = self.world.deaths();
         self.heard.replace(deaths) < deaths
+    }
+
+    /// As the kernel does: the word is compared while nobody can wake. No slice ends, but when somebody has died.
+    pub(super) fn sleep_while(
+        &self,
+        slices: &Slices,
+        at: usize,
+        is_still: impl FnOnce() -> bool,
+    ) -> Slice {
+        self.step();
+        if slices.left() == Some(Duration::ZERO) {
+            return Slice::Over;
+        }
+        let mut asleep = self.world.asleep.lock().expect("no panic");
+        if self.hears() {
+            return Slice::Passed;
+        }
+        if is_still() {
+            asleep.push((at, self.me));
+            drop(self.world.bells[self.me as usize - 1].wait(asleep));
+        }
+        if self.hears() { Slice::Passed } else { Slice::Woken }
+    }
+
+    /// Wakes all that sleep, where there is only one word to sleep on.
+    pub(super) fn wake_all(&self) {
+        self.step();
+        let mut asleep = self.world.asleep.lock().expect("no panic");
+        asleep.drain(..).for_each(|(_, one)| self.world.bells[one as usize - 1].notify_one());
     }
 }
 
@@ -172,21 +201,8 @@ impl<'a> Ground for &'a Process {
         !self.world.dead[process as usize - 1].load(Ordering::SeqCst)
     }
 
-    /// As the kernel does: the word is compared while nobody can wake. No slice ends, but when somebody has died.
     fn sleep(self, slices: &mut Slices, at: usize, value: u32) -> Slice {
-        self.step();
-        if slices.left() == Some(Duration::ZERO) {
-            return Slice::Over;
-        }
-        let mut asleep = self.world.asleep.lock().expect("no panic");
-        if self.hears() {
-            return Slice::Passed;
-        }
-        if self.load(at) as u32 == value {
-            asleep.push((at, self.me));
-            drop(self.world.bells[self.me as usize - 1].wait(asleep));
-        }
-        if self.hears() { Slice::Passed } else { Slice::Woken }
+        self.sleep_while(slices, at, || self.load(at) as u32 == value)
     }
 
     fn wake(self, at: usize) {
