@@ -78,6 +78,48 @@ fn too_little_address_space_is_an_error_or_smaller_segments() {
     assert!(descendants(std::process::id()).is_empty(), "workers are left");
 }
 
+/// Which limit the program of the next test has, in KiB.
+const LIMIT: &str = "POOL_TEST_ADDRESSES";
+
+#[test]
+fn a_pool_works_under_every_limit_of_addresses_from_2_gb_on() {
+    if place_of_program().is_some() {
+        let kib: u64 = std::env::var(LIMIT).expect("a limit").parse().expect("a number");
+        limit(Resource::As, kib << 10);
+        works_again();
+        assert_eq!(Value::new(5_u64).and_then(|value| value.get()).expect("a small value"), 5);
+        if kib >= 3_000_000 {
+            works_beside_another();
+        }
+        if kib >= 16_000_000 {
+            let queue = Queue::bounded(2).expect("a queue");
+            queue.put(5).expect("room");
+            assert_eq!(queue.get().expect("an item"), 5);
+        }
+        return;
+    }
+    let _dog = watchdog(120);
+    for millions in [2, 3, 4, 6, 7, 8, 10, 12, 14, 16, 20, 24, 67, 200] {
+        let mut program =
+            program("a_pool_works_under_every_limit_of_addresses_from_2_gb_on", Path::new("/"));
+        let output = program.env(LIMIT, format!("{millions}000000")).output().expect("a program");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{millions} GB: {}\n{text}", output.status);
+    }
+}
+
+/// A result of this length does not fit into a ring.
+#[pool_task]
+fn bytes(len: usize) -> Vec<u8> {
+    vec![7; len]
+}
+
+fn works_beside_another() {
+    let _first = Pool::new(2).expect("a pool");
+    let second = Pool::new(1).expect("a pool");
+    assert_eq!(par_apply!(bytes(20 << 20); pool = &second).expect("bytes").len(), 20 << 20);
+}
+
 #[pool_task]
 fn dies(_x: u64) {
     std::process::abort();

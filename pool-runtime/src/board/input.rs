@@ -18,9 +18,10 @@ use crate::shm::pins::Pins;
 use crate::sys::fork;
 use crate::sys::memory::{self, Access, Map};
 
-/// What is asked for at first; less where the address space is limited.
+/// What is asked for; less where the address space is limited: this part of what is left.
 const LARGEST: usize = 64 << 30;
-const SMALLEST: usize = 1 << 30;
+const SMALLEST: usize = 256 << 20;
+const PART: usize = 4;
 /// Blocks begin at multiples of this.
 const GRAIN: usize = 4096;
 /// Free memory beyond this is given back.
@@ -42,21 +43,14 @@ impl Input {
     /// # Errors
     /// Kind `Io` when it cannot be made.
     pub(crate) fn new() -> Result<Arc<Self>, Error> {
-        let mut len = LARGEST;
-        let (file, map) = loop {
-            let file = memory::create("pool-input", len)?;
-            match Map::new(file.as_fd(), len, Access::Write) {
-                Ok(map) => break (file, map),
-                Err(error) if len == SMALLEST => return Err(error),
-                Err(_) => len /= 4,
-            }
-        };
+        let sizes = SMALLEST..=LARGEST;
+        let (file, map) = memory::create_mapped("pool-input", sizes, PART, Access::Write)?;
         // The mapping that is there stays writable; whoever maps the file from now on can only read.
         memory::forbid_new_writers(file.as_fd())?;
         Ok(Arc::new(Self {
             file,
+            space: Mutex::new(Space { free: vec![(0, map.len())], warm: Vec::new() }),
             map,
-            space: Mutex::new(Space { free: vec![(0, len)], warm: Vec::new() }),
             creator: fork::generation(),
         }))
     }

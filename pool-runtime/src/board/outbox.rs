@@ -17,9 +17,10 @@ use crate::error::{Error, ErrorKind};
 use crate::payload::Payload;
 use crate::sys::memory::Map;
 
-/// What is asked for at first; less where the address space is limited.
+/// What is asked for; less where the address space is limited: those of all workers take this part of what is left.
 pub(crate) const SEGMENT: usize = 32 << 30;
-pub(crate) const SMALLEST_SEGMENT: usize = 512 << 20;
+pub(crate) const SMALLEST_SEGMENT: usize = 128 << 20;
+pub(crate) const PART: usize = 8;
 /// The ring: large enough to keep a worker going while the parent is busy, small enough to stay in its cache.
 const RING: usize = 1 << 20;
 /// Room is not asked for in smaller pieces than this, so that a chunk of small results is one post.

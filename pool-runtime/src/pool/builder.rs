@@ -18,6 +18,7 @@ use crate::context;
 use crate::error::{Error, ErrorKind};
 use crate::job::Baggage;
 use crate::message::EncodedCall;
+use crate::shm::tree;
 use crate::supervisor::{self, Ward};
 use crate::sys::{fork, memory, oom};
 use crate::task::Call;
@@ -216,6 +217,8 @@ impl Config {
 
 impl Engine {
     fn launch(config: Config) -> Result<Arc<Self>, Error> {
+        // Where addresses are limited, the segments of a pool are parts of what the arena leaves.
+        tree::arena()?;
         let control_file = memory::create("pool-control", ControlMap::LEN)?;
         let control = ControlMap::new(std::os::fd::AsFd::as_fd(&control_file))?;
         let mut desk = Desk::new();

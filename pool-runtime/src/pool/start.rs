@@ -8,14 +8,14 @@ use super::Engine;
 use super::desk::Desk;
 use super::errands::SOCKET;
 use super::seat::Worker;
-use crate::board::outbox::{Reader, SEGMENT, SMALLEST_SEGMENT};
+use crate::board::outbox::{PART, Reader, SEGMENT, SMALLEST_SEGMENT};
 use crate::child;
 use crate::context;
 use crate::error::{Error, ErrorKind};
 use crate::message::{self, Hello, Role, Surroundings, WorkerHello};
 use crate::shm::tree;
 use crate::supervisor;
-use crate::sys::memory::{self, Access, Map};
+use crate::sys::memory::{self, Access};
 use crate::sys::socket;
 use crate::sys::spawn::{self, Start};
 use crate::sys::{cpus, random};
@@ -55,7 +55,8 @@ impl Engine {
     }
 
     fn try_start(&self, index: usize) -> Result<Worker, Error> {
-        let (results, map) = result_segment()?;
+        let (sizes, parts) = (SMALLEST_SEGMENT..=SEGMENT, PART * self.config.workers.max(1));
+        let (results, map) = memory::create_mapped("pool-results", sizes, parts, Access::Read)?;
         let (ours, theirs) = socket::pair()?;
         let id = random::id()?;
         let hello = Hello {
@@ -120,17 +121,5 @@ impl Engine {
             .map(|name| (name.into(), count.clone()))
             .chain(self.config.environment.iter().cloned())
             .collect()
-    }
-}
-
-fn result_segment() -> Result<(std::os::fd::OwnedFd, Map), Error> {
-    let mut len = SEGMENT;
-    loop {
-        let file = memory::create("pool-results", len)?;
-        match Map::new(file.as_fd(), len, Access::Read) {
-            Ok(map) => return Ok((file, map)),
-            Err(error) if len <= SMALLEST_SEGMENT => return Err(error),
-            Err(_) => len /= 4,
-        }
     }
 }

@@ -105,7 +105,13 @@ impl<T> Queue<T> {
                 Some(&getters),
                 found,
             ) {
-                Err(error) if error.kind() == ErrorKind::Full && room > LEAST_ROOM => room /= 4,
+                // Where addresses are limited, a large place is no valid one.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::Full | ErrorKind::InvalidInput)
+                        && room > LEAST_ROOM =>
+                {
+                    room /= 4
+                }
                 made => return Ok(Self { handle: made?, values: PhantomData }),
             }
         }

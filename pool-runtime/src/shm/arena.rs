@@ -54,11 +54,12 @@ impl Arena {
         }
     }
 
-    /// Maps as many classes as there is room for. Of an address space that `ulimit -v` bounds it takes a quarter at most: boards
-    /// and the program's own memory need the rest.
+    /// Maps as many classes as there is room for. Of an address space that `ulimit -v` bounds it takes a quarter at most, or half
+    /// as long as those are few: boards and the program's own memory need the rest.
     fn map(file: BorrowedFd<'_>) -> Result<(Map, usize), Error> {
         let len = |classes: usize| BLOCKS.get(classes).copied().unwrap_or(LEN);
-        let most = memory::address_space().map_or(usize::MAX, |bytes| bytes / 4);
+        let half_if_few = |bytes: usize| (bytes / 2).min(len(FEW_CLASSES));
+        let most = memory::address_space().map_or(LEN, |bytes| half_if_few(bytes).max(bytes / 4));
         let mut classes = CLASSES.len();
         while classes > FEWEST_CLASSES && len(classes) > most {
             classes -= 1;
@@ -219,8 +220,10 @@ impl Arena {
     }
 }
 
-/// Blocks of up to 64 KiB: 3 GiB of addresses.
-const FEWEST_CLASSES: usize = 6;
+/// Blocks of up to 256 KiB, the least that a queue needs: 7.4 GiB of addresses.
+const FEW_CLASSES: usize = 7;
+/// Blocks of up to 4 KiB: 0.9 GiB of addresses.
+const FEWEST_CLASSES: usize = 4;
 
 /// Slots get memory in this many at once: 8 KiB of them.
 pub(crate) const SLOTS_AT_ONCE: usize = 64;

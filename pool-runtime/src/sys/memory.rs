@@ -1,6 +1,7 @@
 //! Memory that processes share: anonymous files, and their mappings.
 #![expect(unsafe_code, reason = "maps memory")]
 
+use std::ops::RangeInclusive;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
 
@@ -8,6 +9,8 @@ use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::error::{Error, ErrorKind};
+
+const PAGE: usize = 4096;
 
 /// Makes a file without a name, of `len` bytes, none of which has memory behind it yet. Its size can never change.
 ///
@@ -63,6 +66,39 @@ pub(crate) fn allocate(file: BorrowedFd<'_>, at: usize, len: usize) -> Result<()
 pub(crate) fn address_space() -> Option<usize> {
     let limit = rustix::process::getrlimit(rustix::process::Resource::As).current?;
     usize::try_from(limit).ok()
+}
+
+/// How many of them are left to it. <https://man7.org/linux/man-pages/man5/proc_pid_statm.5.html>
+fn addresses_left() -> Option<usize> {
+    let limit = address_space()?;
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = text.split_ascii_whitespace().next().and_then(|pages| pages.parse().ok());
+    let used = pages.unwrap_or(0_usize).saturating_mul(rustix::param::page_size());
+    Some(limit.saturating_sub(used))
+}
+
+/// A file and its mapping, as large as can be. Where the address space is limited that is at most one of so many parts of what
+/// is left of it: others come after this one, and the largest that fits would leave them nothing.
+///
+/// # Errors
+/// Kind `Io` when not even the smallest fits.
+pub(crate) fn create_mapped(
+    name: &str,
+    sizes: RangeInclusive<usize>,
+    parts: usize,
+    access: Access,
+) -> Result<(OwnedFd, Map), Error> {
+    let (least, most) = sizes.into_inner();
+    let part = addresses_left().map_or(most, |bytes| bytes / parts / PAGE * PAGE);
+    let mut len = part.min(most).max(least);
+    loop {
+        let file = create(name, len)?;
+        match Map::new(file.as_fd(), len, access) {
+            Ok(map) => return Ok((file, map)),
+            Err(error) if len == least => return Err(error),
+            Err(_) => len = (len / 4 / PAGE * PAGE).max(least),
+        }
+    }
 }
 
 /// Gives the memory behind a part of the file back, mapped here or not; it reads as zeros afterwards.
