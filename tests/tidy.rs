@@ -39,10 +39,11 @@ fn none(complaints: Vec<String>) {
 }
 
 /// The files of ARCHITECTURE.md's first invariant.
-const UNSAFE: [&str; 11] = [
+const UNSAFE: [&str; 12] = [
     "board/mod.rs",
     "board/input.rs",
     "board/outbox.rs",
+    "codec/bulk.rs",
     "shared/array.rs",
     "shared/buffer.rs",
     "shared/named.rs",

@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bulk;
 use super::cursor::In;
 use super::values;
 use crate::error::{Error, ErrorKind};
@@ -11,7 +12,12 @@ use crate::error::{Error, ErrorKind};
 ///
 /// # Errors
 /// Kind `Encode`.
-pub(crate) fn encode(message: &impl Serialize, bytes: &mut Vec<u8>) -> Result<(), Error> {
+pub(crate) fn encode<T: Serialize + ?Sized>(message: &T, bytes: &mut Vec<u8>) -> Result<(), Error> {
+    if let Some((count, elements)) = bulk::parts(message) {
+        bytes.extend_from_slice(&count);
+        bytes.extend_from_slice(elements);
+        return Ok(());
+    }
     bincode::serde::encode_into_std_write(message, bytes, bincode::config::legacy())
         .map(drop)
         .map_err(|error| values::refused(&error))

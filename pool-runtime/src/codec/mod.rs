@@ -3,6 +3,7 @@
 //! Between `task`, which knows the types, and the engine, which moves the bytes. It knows neither memory nor processes, and
 //! never panics on bytes from outside: they may come from a worker that was taken over.
 
+mod bulk;
 mod cursor;
 mod decoder;
 mod descriptor;

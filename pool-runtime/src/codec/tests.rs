@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ALIGN, CHECKED, Codec, In, Json, Level, Out, POD, SERDE, SliceCodec, Stop, VEC, align_up, slice,
+    ALIGN, CHECKED, Codec, In, Json, Level, Out, POD, SERDE, SliceCodec, Stop, VEC, align_up, bulk,
+    message, slice,
 };
 use crate::ErrorKind;
 
@@ -103,6 +104,16 @@ proptest! {
     }
 
     #[test]
+    fn vectors_of_numbers_come_back_as_bytes(raw in prop::collection::vec(any::<u128>(), 0..6)) {
+        macro_rules! each {
+            ($($number:ty)*) => {$(
+                bulk_round(&raw.iter().map(|&x| x as $number).collect::<Vec<_>>());
+            )*};
+        }
+        each!(u8 i8 u16 i16 u32 i32 u64 i64 u128 i128 usize isize f32 f64);
+    }
+
+    #[test]
     fn arbitrary_bytes_are_an_error_at_worst(bytes in any::<Vec<u8>>()) {
         let _ = back::<Shape, Level<SERDE>>(&bytes);
         let _ = back::<HashMap<String, Vec<Shape>>, Level<SERDE>>(&bytes);
@@ -124,6 +135,68 @@ proptest! {
         slice_round::<String, Level<SERDE>>(&texts, before);
         slice_round::<Vec<u64>, Level<VEC>>(&[values], before);
     }
+}
+
+/// Elements that serde sees one by one; a struct around them adds no bytes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct OneByOne<T>(Vec<T>);
+
+fn bulk_round<T>(values: &Vec<T>)
+where
+    T: bytemuck::Pod + PartialEq + std::fmt::Debug + Serialize + DeserializeOwned,
+{
+    assert!(bulk::parts(values).is_some());
+    serde_round(values);
+    let written = bytes::<_, Level<SERDE>>(values);
+    assert_eq!(written, bytes::<_, Level<VEC>>(values));
+    assert_eq!(written, bytes::<_, Level<SERDE>>(&OneByOne(values.clone())));
+    assert_eq!(back::<OneByOne<T>, Level<SERDE>>(&written).unwrap().0, *values);
+    let mut told = vec![1];
+    message::encode(values, &mut told).unwrap();
+    // Behind one byte no element is aligned.
+    let mut input = In::new(&told);
+    input.take(1).unwrap();
+    assert_eq!(&bulk::decode::<Vec<T>>(&mut input).unwrap().unwrap(), values);
+    assert_eq!(&message::decode::<Vec<T>>(&told[1..]).unwrap(), values);
+    wrong_counts_are_refused::<T>(values.len() as u64, &written);
+    if values.len() > 1 {
+        goes_in_one_piece(values, &written);
+    }
+}
+
+/// Where there is too little room, serde would write and read all elements but the last.
+fn goes_in_one_piece<T: Serialize + DeserializeOwned>(values: &Vec<T>, written: &[u8]) {
+    let mut room = vec![0; written.len() - 1];
+    let mut out = Out::new(&mut room);
+    assert!(matches!(<Level<SERDE> as Codec<_>>::encode(values, &mut out), Err(Stop::Full)));
+    assert_eq!(out.position(), 8);
+    let error = back::<Vec<T>, Level<SERDE>>(&written[..written.len() - 1]).err().unwrap();
+    let wanted = format!("{} bytes were expected", size_of_val(&values[..]));
+    assert!(error.to_string().contains(&wanted), "{error}");
+}
+
+fn wrong_counts_are_refused<T: Serialize + DeserializeOwned>(count: u64, written: &[u8]) {
+    let refused = |bytes: &[u8]| {
+        let error = back::<Vec<T>, Level<SERDE>>(bytes).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::Decode);
+    };
+    (0..written.len()).for_each(|cut| refused(&written[..cut]));
+    for wrong in [count + 1, count.wrapping_sub(1), count + (1 << 60), 1 << 40, u64::MAX] {
+        refused(&[&wrong.to_le_bytes(), &written[8..]].concat());
+    }
+}
+
+#[test]
+fn other_types_are_left_to_serde() {
+    let number = 5_u8;
+    let text = String::from("a");
+    assert!(bulk::parts(&vec![&number]).is_none());
+    assert!(bulk::parts(&vec![true]).is_none());
+    assert!(bulk::parts(&text).is_none());
+    assert!(bulk::parts(text.as_str()).is_none());
+    assert!(bulk::parts(&[0_u64; 3]).is_none());
+    assert!(bulk::decode::<String>(&mut In::new(&[0; 16])).is_none());
+    assert!(bulk::decode::<Vec<char>>(&mut In::new(&[0; 16])).is_none());
 }
 
 /// The slice stands behind `before` other bytes of the item.

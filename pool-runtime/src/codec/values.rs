@@ -1,13 +1,15 @@
 //! Any other value, through serde: bincode writes, `decoder` reads.
 //!
 //! The layout is bincode's `legacy()`: integers of fixed width, little endian, no names. bincode's own decoder is not used,
-//! because it allocates what a length claims before it looks whether there are as many bytes.
+//! because it allocates what a length claims before it looks whether there are as many bytes. A vector of numbers is written
+//! and read in one piece by `bulk`, in the same layout.
 
 use bincode::enc::write::Writer;
 use bincode::error::EncodeError;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::bulk;
 use super::cursor::{In, Out, Stop};
 use super::decoder::Decoder;
 use super::level::{Codec, Level, SERDE};
@@ -36,6 +38,10 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Level<SERDE> {
 /// # Errors
 /// As for [`Codec::encode`].
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Out<'_>) -> Result<(), Stop> {
+    if let Some((count, elements)) = bulk::parts(value) {
+        out.write(&count)?;
+        return out.write(elements);
+    }
     let mut room = Room { out, full: false };
     let result = bincode::serde::encode_into_writer(value, &mut room, bincode::config::legacy());
     // A value may turn our error into its own words, so the flag decides.
@@ -47,6 +53,9 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Out<'_>) -> Res
 /// # Errors
 /// Kind `Encode` when the value says no.
 pub(crate) fn size<T: Serialize + ?Sized>(value: &T) -> Result<usize, Error> {
+    if let Some((count, elements)) = bulk::parts(value) {
+        return Ok(count.len() + elements.len());
+    }
     let mut count = Count(0);
     let result = bincode::serde::encode_into_writer(value, &mut count, bincode::config::legacy());
     result.map_err(|error| refused(&error))?;
@@ -58,6 +67,9 @@ pub(crate) fn size<T: Serialize + ?Sized>(value: &T) -> Result<usize, Error> {
 /// # Errors
 /// Kind `Decode` for any other bytes.
 pub(crate) fn decode<T: DeserializeOwned>(input: &mut In<'_>) -> Result<T, Error> {
+    if let Some(vector) = bulk::decode(input) {
+        return vector;
+    }
     let _ = take_refusal();
     // A handle that could not be opened says why in an error of its own, which serde would make text of.
     T::deserialize(&mut Decoder::new(input))

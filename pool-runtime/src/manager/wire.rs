@@ -72,7 +72,7 @@ impl std::fmt::Debug for Locator {
 /// Kind `Encode`.
 pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    codec::message::encode(&value, &mut bytes)?;
+    codec::message::encode(value, &mut bytes)?;
     Ok(bytes)
 }
 
