@@ -22,6 +22,27 @@ impl Shelf {
     pub fn take(&mut self) -> Option<List<u32>> {
         self.0.pop()
     }
+
+    /// What it writes by itself, of a proxy that nobody else has.
+    pub fn written(&mut self) -> String {
+        self.0.pop().map_or_else(String::new, |list| serde_json::to_string(&list).expect("bytes"))
+    }
+}
+
+// As everywhere: such bytes hold for a while, and the caller holds nothing for them.
+#[test]
+fn what_a_managed_object_writes_by_itself_is_held_for_a_while() {
+    let m = Manager::start().expect("a server");
+    let shelf = m.create(Shelf::default()).expect("an object");
+    let list = m.list().expect("a list");
+    list.push(7).expect("push");
+    shelf.add(list).expect("add");
+    let bytes = shelf.written().expect("bytes");
+    // Nothing that one call held lasts to the next but one.
+    shelf.take().expect("take");
+    shelf.take().expect("take");
+    let list: List<u32> = serde_json::from_str(&bytes).expect("it lives");
+    assert_eq!(list.to_vec().expect("it lives"), [7]);
 }
 
 // Nobody else has the object when the method returns, and the caller does not have it yet.

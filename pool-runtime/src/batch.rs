@@ -314,7 +314,8 @@ impl<'a> Work<'a, '_> {
 /// How much room a kept result asks for, or one of a size that is known; for others, whatever there is.
 fn needed<R, L: Codec<R>>(kept: Option<&R>) -> Result<usize, Error> {
     let Some(result) = kept else { return Ok(L::STRIDE.unwrap_or(0)) };
-    let bytes = unwind::catch(|| L::size(result)).map_err(Error::panicked)??;
+    // What it names is noted, as when it is encoded: a handle that is only measured would be taken for one that is given away.
+    let bytes = unwind::catch(|| pins::result(|| L::size(result))).map_err(Error::panicked)??;
     Ok(if L::STRIDE.is_none() { bytes.saturating_add(2 * FRAME) } else { bytes })
 }
 

@@ -30,6 +30,7 @@ mod macros;
 pub mod manager;
 mod message;
 mod net;
+mod pace;
 mod payload;
 mod pipe;
 mod placed;

@@ -53,7 +53,9 @@ fn aborts(info: &PanicHookInfo<'_>) -> bool {
 }
 
 fn tell(info: &PanicHookInfo<'_>, previous: &dyn Fn(&PanicHookInfo<'_>)) {
-    if let Some(Panic { message, location, .. }) = SEEN.take().filter(|_| DEPTH.get() > 0) {
+    // A panic of others may come when this thread's variables are gone: then there is nothing to take.
+    let seen = if DEPTH.get() > 0 { SEEN.take() } else { None };
+    if let Some(Panic { message, location, .. }) = seen {
         let place = location.unwrap_or_default();
         let _ = writeln!(io::stderr(), "a task panicked at {place}: {message}");
     }

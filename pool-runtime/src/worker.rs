@@ -20,6 +20,7 @@ use crate::codec;
 use crate::errands::Errands;
 use crate::error::{Error, ErrorKind};
 use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
+use crate::pace::Pace;
 use crate::registry::{self, TaskDef, TaskId};
 use crate::shared;
 use crate::sys::barrier;
@@ -62,8 +63,9 @@ pub(crate) struct Worker {
     may_keep: Option<usize>,
     /// Since it took something last.
     has_waited: bool,
-    /// Items that it has posted and not counted (`Head::posted`).
+    /// Items of `job`, the last it took of, that it has posted and not counted (`Head::posted`).
     uncounted: u64,
+    job: u64,
     /// Chunks that it has run since it flushed its standard output.
     unflushed: u32,
 }
@@ -98,6 +100,7 @@ impl Worker {
             may_keep: None,
             has_waited: true,
             uncounted: 0,
+            job: 0,
             unflushed: 0,
         })
     }
@@ -117,6 +120,7 @@ impl Worker {
         self.cell().heeds.store(barrier::accept().into(), Release);
         self.cell().phase.store(phase::IDLE, Release);
         self.errands.ways().open(|| self.serve());
+        self.count_rest();
         self.errands.finish();
         self.cell().phase.store(phase::LEAVING, Release);
         if let Some(call) = &hello.finalizer
@@ -142,10 +146,10 @@ impl Worker {
 
     /// Looks for work a while, where a core is free for it, then sleeps.
     fn wait(&mut self, patience: &mut Patience) {
+        self.count_rest();
         self.flush();
-        let (head, cell) = (&self.control.head, self.cell());
-        head.count_rest(&mut self.uncounted);
         self.errands.finish();
+        let (head, cell) = (&self.control.head, self.cell());
         let ready = || sleep::worth_waking(self.control);
         let free = crate::sys::cpus::available() as u32;
         cell.counted.store(SPINNING, Release);
@@ -186,6 +190,9 @@ impl Worker {
             u64::from(wanted).min(left) as u32
         };
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
+        if std::mem::replace(&mut self.job, taken.about.job) != taken.about.job {
+            self.count_rest();
+        }
         self.pass_on();
         if taken.about.chunk == 0 || self.may_keep.is_some() {
             let start = Instant::now();
@@ -204,6 +211,10 @@ impl Worker {
             self.flush();
         }
         true
+    }
+
+    fn count_rest(&mut self) {
+        self.control.head.count_rest(&mut self.uncounted);
     }
 
     /// Writes what a task has printed of a line that it has not ended; whole lines are written at once.
@@ -346,38 +357,6 @@ impl Host for WorkerHost<'_> {
 
 /// Chunks after which standard output is flushed while there are more: to do it after each was a tenth of a chunk of one no-op.
 const FLUSHED_AT_ONCE: u32 = 16;
-
-/// How many items to take at once, by what they have been seen to cost.
-#[derive(Debug)]
-struct Pace {
-    job: u64,
-    items: u32,
-}
-
-/// A chunk should take about this long: taking and posting one costs some 0.2 µs, so that is lost in it, and no worker waits
-/// longer than this for another to finish what it has taken.
-const CHUNK_TIME: Duration = Duration::from_micros(16);
-/// Also of items that cost nothing.
-const LARGEST_CHUNK: u32 = 1 << 14;
-
-impl Pace {
-    fn new() -> Self {
-        Self { job: 0, items: 1 }
-    }
-
-    /// One, until a cost is known.
-    fn items(&self, job: u64) -> u32 {
-        if self.job == job { self.items } else { 1 }
-    }
-
-    /// Grows to at most twice what it was: an estimate from few items is a guess.
-    fn saw(&mut self, job: u64, count: u32, took: Duration) {
-        let cost = (took.as_nanos() as u64 / u64::from(count.max(1))).max(1);
-        let wanted = (CHUNK_TIME.as_nanos() as u64 / cost).clamp(1, LARGEST_CHUNK.into()) as u32;
-        let last = if self.job == job { self.items } else { 1 };
-        *self = Self { job, items: wanted.min(last.saturating_mul(2)) };
-    }
-}
 
 /// To look at its own memory takes a worker about 10 µs: not worth it after a chunk that took less than this.
 const WORTH_A_LOOK: Duration = Duration::from_micros(100);

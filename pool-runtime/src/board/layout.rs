@@ -132,7 +132,7 @@ pub(crate) mod phase {
     pub(crate) const TAKING: u32 = 2;
     /// It runs the chunk.
     pub(crate) const RUNNING: u32 = 3;
-    /// It has items that are finished and no room for more results; no item runs.
+    /// It has no room for results; no item runs.
     pub(crate) const BLOCKED: u32 = 4;
     /// It leaves in order, and has nothing.
     pub(crate) const LEAVING: u32 = 5;

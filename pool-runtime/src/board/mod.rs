@@ -7,6 +7,7 @@
 
 mod atomic;
 pub(crate) mod claim;
+mod extents;
 pub(crate) mod input;
 pub(crate) mod layout;
 pub(crate) mod outbox;

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::time::Duration;
 
+use super::extents::Extents;
 use super::layout::{
     Cell, Head, Outbox, POSTS, Post, RESULTS_AT, Tag, pack_range, phase, unpack_range,
 };
@@ -31,8 +32,6 @@ const LARGEST_IN_RING: usize = RING / 4;
 const EXTENTS_AT: usize = RESULTS_AT + RING;
 /// A worker with more than this in extents that were not taken waits. One extent is always allowed.
 const EXTENT_BUDGET: usize = 64 << 20;
-/// Free extents beyond this give their memory back.
-const KEPT_WARM: usize = 64 << 20;
 
 /// The worker's half.
 #[derive(Debug)]
@@ -94,6 +93,7 @@ impl Writer {
         place: &Place<'_>,
         need: usize,
     ) -> Result<(&mut [u8], u64), Error> {
+        self.take_back_given();
         let (at, len) = if need > LARGEST_IN_RING {
             self.extent(place, need)?
         } else {
@@ -103,6 +103,21 @@ impl Writer {
         // SAFETY: the range lies within the mapping, nobody else writes to this segment, and no live post covers it: `piece` and
         // `extent` give out nothing that is in use, and `self` stays borrowed as long as the slice.
         Ok((unsafe { std::slice::from_raw_parts_mut(from.as_ptr(), len) }, at as u64))
+    }
+
+    /// Of an extent that was given out last nothing has been posted: the item that it was for failed.
+    fn take_back_given(&mut self) {
+        let given = std::mem::replace(&mut self.given, Spot::Ring { from: self.at });
+        self.free(given);
+    }
+
+    /// Makes an extent free again. What lies in the ring is free when the ring has come round.
+    fn free(&mut self, spot: Spot) {
+        if let Spot::Extent { at, len } = spot {
+            for (at, len) in self.extents.give_back(at, len) {
+                self.map.release(EXTENTS_AT + at, len);
+            }
+        }
     }
 
     fn piece(&mut self, place: &Place<'_>, need: usize) -> (usize, usize) {
@@ -144,7 +159,7 @@ impl Writer {
     fn extent(&mut self, place: &Place<'_>, need: usize) -> Result<(usize, usize), Error> {
         loop {
             self.forget_taken(place.cell);
-            let in_use = self.extents.in_use;
+            let in_use = self.extents.in_use();
             if in_use == 0 || in_use.saturating_add(need) <= EXTENT_BUDGET {
                 break;
             }
@@ -178,11 +193,7 @@ impl Writer {
             && post < taken
         {
             self.live.pop_front();
-            if let Spot::Extent { at, len } = spot {
-                for (at, len) in self.extents.give_back(at, len) {
-                    self.map.release(EXTENTS_AT + at, len);
-                }
-            }
+            self.free(spot);
         }
     }
 
@@ -246,69 +257,6 @@ fn too_large(need: usize) -> Error {
         ErrorKind::Encode,
         format!("a result of {need} bytes is larger than the segment for results"),
     )
-}
-
-/// Which parts of the large end of the segment are in use.
-#[derive(Debug)]
-struct Extents {
-    /// Offset and size of those that are free, the last used last: its pages are the warmest.
-    free: Vec<(usize, usize)>,
-    end: usize,
-    in_use: usize,
-}
-
-impl Extents {
-    fn new() -> Self {
-        Self { free: Vec::new(), end: 0, in_use: 0 }
-    }
-
-    fn take(&mut self, need: usize, limit: usize) -> Option<(usize, usize)> {
-        let len = round_up(need)?;
-        let fits = |&(_, free): &(usize, usize)| free >= len && free / 2 <= len;
-        let found = match self.free.iter().rposition(fits) {
-            Some(index) => self.free.remove(index),
-            None => self.fresh(len, limit)?,
-        };
-        self.in_use += found.1;
-        Some(found)
-    }
-
-    fn fresh(&mut self, len: usize, limit: usize) -> Option<(usize, usize)> {
-        if self.end.checked_add(len)? > limit && self.in_use == 0 {
-            // Nothing is in use: everything may be laid out anew.
-            self.free.clear();
-            self.end = 0;
-        }
-        if self.end.checked_add(len)? > limit {
-            return None;
-        }
-        self.end += len;
-        Some((self.end - len, len))
-    }
-
-    /// Gives one back, and says which are to lose their memory.
-    fn give_back(&mut self, at: usize, len: usize) -> Vec<(usize, usize)> {
-        self.in_use -= len;
-        self.free.push((at, len));
-        let mut cold = Vec::new();
-        if len > KEPT_WARM {
-            cold.push((at, len));
-        }
-        let mut warm: usize = 0;
-        for &(at, len) in self.free.iter().rev().filter(|(_, len)| *len <= KEPT_WARM) {
-            warm += len;
-            if warm > KEPT_WARM {
-                cold.push((at, len));
-            }
-        }
-        cold
-    }
-}
-
-/// Sizes that come again: at most an eighth more than what is needed, and whole pages.
-fn round_up(need: usize) -> Option<usize> {
-    let step = (need.checked_next_power_of_two()? / 16).max(4096);
-    need.checked_next_multiple_of(step)
 }
 
 /// The parent's half.

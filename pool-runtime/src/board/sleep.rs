@@ -12,6 +12,8 @@ use crate::sys::futex;
 
 /// A worker counts so many posted items at a time: the count is a line that all workers write to.
 const COUNTED_AT_ONCE: u64 = 32;
+/// While more than this are still to come: some more than all workers of a machine can have kept to themselves.
+const FAR: u64 = 64 * COUNTED_AT_ONCE;
 
 /// A place to sleep: how many sleep there, and the word that changes when they should look.
 #[derive(Clone, Copy, Debug)]
@@ -61,7 +63,8 @@ impl Head {
     }
 
     /// A worker has posted `count` items, and has not counted as many as `uncounted` says. Wakes the parent's threads if that
-    /// is as many as they wait for, or if one failed. While nobody sleeps nothing is counted.
+    /// is as many as they wait for, or if one failed. While nobody sleeps nothing is counted, and while what they wait for is far
+    /// off, not each.
     #[inline]
     pub(crate) fn posted(&self, uncounted: &mut u64, count: u64, failed: bool) {
         fence(SeqCst);
@@ -71,12 +74,14 @@ impl Head {
         }
         *uncounted += count;
         let done = self.done.load(Relaxed) + *uncounted;
-        if failed || *uncounted >= COUNTED_AT_ONCE || done >= self.target.load(Relaxed) {
+        let left = self.target.load(Relaxed).saturating_sub(done);
+        if failed || *uncounted >= COUNTED_AT_ONCE || left <= FAR {
             self.count(uncounted, failed);
         }
     }
 
-    /// Counts what the worker has not counted yet: before it waits, or somebody might wait for that.
+    /// Counts what the worker has not counted yet: before it waits, leaves, or turns to another job, or somebody might wait for
+    /// that.
     #[inline]
     pub(crate) fn count_rest(&self, uncounted: &mut u64) {
         if *uncounted > 0 {

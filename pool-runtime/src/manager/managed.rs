@@ -19,6 +19,7 @@ use super::wire::{self, Args};
 use super::{blob, scope};
 use crate::codec::{ALIGN, Codec, In, Out, Stop, align_up};
 use crate::error::{Error, ErrorKind};
+use crate::shm::pins;
 use crate::task::{Accepts, Param, Plain};
 
 /// A type whose methods run in a manager's server. Implemented by [`#[managed]`](crate::managed).
@@ -132,8 +133,9 @@ impl Class for Own {
         let mut input = In::new(room.bytes(bytes.len()));
         // A panic leaves the object as far as the method came, and available: its own business, as in any process.
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
+        // Only what it returns is for the caller; what the method encodes by itself is its own.
         let (done, names) = scope::encoding(call.server.id(), || {
-            (method.call)(&mut **value, &mut input, &mut answer.bytes)
+            pins::aside(|| (method.call)(&mut **value, &mut input, &mut answer.bytes))
         });
         drop(value);
         done?;
@@ -270,7 +272,7 @@ pub fn managed_put<K: Accepts<A, Plain>, A>(arg: &A, out: &mut Out<'_>) -> Resul
 /// Kind `Encode`.
 #[doc(hidden)]
 pub fn managed_reply<T, L: Codec<T>>(value: &T, reply: &mut Vec<u8>) -> Result<(), Error> {
-    write(reply, L::size(value)?, |out| L::encode(value, out))
+    pins::result(|| write(reply, L::size(value)?, |out| L::encode(value, out)))
 }
 
 /// Appends at most `size` bytes that `encode` writes.

@@ -144,8 +144,8 @@ impl Manager {
         for address in address.to_addresses()? {
             match Link::to_address(address.clone(), key.as_ref()) {
                 Ok(link) => return Ok(Self { link, address: Some(address), _server: None }),
-                // Somebody is there: what other addresses say is no news.
-                Err(error) if error.kind() == ErrorKind::Authentication => return Err(error),
+                // Somebody was there: what other addresses say, short of a welcome, is no news.
+                Err(_) if failed.kind() == ErrorKind::Authentication => {}
                 Err(error) => failed = error,
             }
         }

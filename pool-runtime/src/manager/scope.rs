@@ -69,6 +69,9 @@ pub(crate) fn encoding<R>(server: u128, encode: impl FnOnce() -> R) -> (R, Names
 
 /// A handle is being encoded. `false`: nobody on whose behalf.
 pub(crate) fn encoded(handle: &Handle) -> bool {
+    if !pins::are_kept() {
+        return false;
+    }
     let server = handle.link().server();
     ENCODING.with_borrow_mut(|stack| {
         match stack.last_mut().filter(|scope| scope.server == server) {

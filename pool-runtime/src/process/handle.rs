@@ -148,7 +148,8 @@ impl<R> Process<R> {
         &self.life.name
     }
 
-    /// The code it left with, `-n` when signal `n` ended it, as in Python; `None` while it is alive.
+    /// The code it left with, `-n` when signal `n` ended it, as in Python; `None` while it is alive. It is -1 also when somebody
+    /// else has reaped it, so that nobody knows; the error of [`join`](Self::join) then has neither code nor signal.
     pub fn exit_code(&self) -> Option<i32> {
         self.life.exit_code()
     }

@@ -10,6 +10,11 @@ use crate::error::{Error, ErrorKind};
 use crate::job::{Filled, ItemWriter, Source};
 use crate::unwind;
 
+/// An iterator of up to so many bytes is moved out of its place while it is asked, where each item would load and store its
+/// state: of a range that is then a register (measured, of a no-op map of a million: a quarter of all there was to do). A larger
+/// one, such as an array's, stays where it is.
+const MOVED: usize = 128;
+
 /// Encodes what an iterator gives, and takes no more from it than there is room for, but for one item.
 #[derive(Debug)]
 pub(crate) struct Items<P, H, M, I: Iterator, K> {
@@ -17,11 +22,16 @@ pub(crate) struct Items<P, H, M, I: Iterator, K> {
     input: Option<I>,
     /// It gives one item: nobody needs to ask for its end.
     single: bool,
+    rest: Rest<K>,
+    how: PhantomData<How<P, H, M>>,
+}
+
+#[derive(Debug)]
+struct Rest<K> {
     /// An item that found no room.
     kept: Option<K>,
     /// It asked for a block of its own, and is given that next.
     asked: bool,
-    how: PhantomData<How<P, H, M>>,
 }
 
 /// Which types decide how items are written. No value of them exists.
@@ -82,7 +92,8 @@ impl<P, H: Fill<P, A, M>, M, A> Keep<P, H, M, A> for Encoded {
 
 impl<P, H, M, I: Iterator, K> Items<P, H, M, I, K> {
     pub(crate) fn new(input: I) -> Self {
-        Self { input: Some(input), single: false, kept: None, asked: false, how: PhantomData }
+        let rest = Rest { kept: None, asked: false };
+        Self { input: Some(input), single: false, rest, how: PhantomData }
     }
 }
 
@@ -101,36 +112,36 @@ where
     fn fill(&mut self, items: &mut ItemWriter<'_>, max: usize) -> Filled {
         let before = items.count();
         if max > 0
-            && let Some(kept) = self.kept.take()
-            && let Some(stopped) = self.again(kept, items)
+            && let Some(kept) = self.rest.kept.take()
+            && let Some(stopped) = Self::again(kept, &mut self.rest, items)
         {
             return stopped;
         }
         let max = max - (items.count() - before).min(max);
-        // Out of its place, where each call would load and store its state: of a range that is a register (measured, of a no-op
-        // map of a million: a quarter of all there was to do).
-        let Some(mut input) = self.input.take() else { return Filled::End };
-        let filled = match H::STRIDE {
-            Some(stride @ 1..) if items.left() >= stride => {
-                let before = items.count();
-                let stopped = items.put_strided(stride, max, || input.next(), H::encode);
-                let all = items.count() - before == max;
-                stopped.unwrap_or(if all { Filled::More } else { Filled::Full })
-            }
-            _ => self.one_by_one(&mut input, items, max),
+        let filled = if size_of::<I>() <= MOVED {
+            let Some(mut input) = self.input.take() else { return Filled::End };
+            let filled = Self::ask(&mut input, &mut self.rest, items, max);
+            self.input = Some(input);
+            filled
+        } else {
+            let Some(input) = &mut self.input else { return Filled::End };
+            Self::ask(input, &mut self.rest, items, max)
         };
-        match filled {
-            Filled::More if self.single && input.size_hint().1 == Some(0) => Filled::End,
-            Filled::End => Filled::End,
-            _ => {
-                self.input = Some(input);
-                filled
-            }
+        let has_more = |input: &I| input.size_hint().1 != Some(0);
+        let over = match filled {
+            Filled::End => true,
+            Filled::More => self.single && !self.input.as_ref().is_some_and(has_more),
+            _ => false,
+        };
+        if over {
+            self.input = None;
+            return Filled::End;
         }
+        filled
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        let kept = usize::from(self.kept.is_some());
+        let kept = usize::from(self.rest.kept.is_some());
         let (least, most) = self.input.as_ref().map_or((0, Some(0)), I::size_hint);
         (least.saturating_add(kept), most.and_then(|most| most.checked_add(kept)))
     }
@@ -142,7 +153,24 @@ where
     H: Fill<P, I::Item, M>,
     K: Keep<P, H, M, I::Item>,
 {
-    fn one_by_one(&mut self, input: &mut I, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+    fn ask(input: &mut I, rest: &mut Rest<K>, items: &mut ItemWriter<'_>, max: usize) -> Filled {
+        match H::STRIDE {
+            Some(stride @ 1..) if items.left() >= stride => {
+                let before = items.count();
+                let stopped = items.put_strided(stride, max, || input.next(), H::encode);
+                let all = items.count() - before == max;
+                stopped.unwrap_or(if all { Filled::More } else { Filled::Full })
+            }
+            _ => Self::one_by_one(input, rest, items, max),
+        }
+    }
+
+    fn one_by_one(
+        input: &mut I,
+        rest: &mut Rest<K>,
+        items: &mut ItemWriter<'_>,
+        max: usize,
+    ) -> Filled {
         for _ in 0..max {
             // Looked at before the item is taken: then an item that finds no room is an exception.
             if H::STRIDE.is_some_and(|stride| stride > items.left()) && items.count() > 0 {
@@ -153,7 +181,7 @@ where
                 Ok(()) => {}
                 Err(Stop::Failed(error)) => return Filled::Failed(error),
                 Err(Stop::Full) => match K::keep(item) {
-                    Ok(kept) => return self.no_room(kept, items),
+                    Ok(kept) => return Self::no_room(kept, rest, items),
                     Err(error) => return Filled::Failed(error),
                 },
             }
@@ -162,28 +190,28 @@ where
     }
 
     /// Writes an item that found no room before.
-    fn again(&mut self, kept: K, items: &mut ItemWriter<'_>) -> Option<Filled> {
+    fn again(kept: K, rest: &mut Rest<K>, items: &mut ItemWriter<'_>) -> Option<Filled> {
         match items.put(|out| kept.encode(out)) {
             Ok(()) => {
-                self.asked = false;
+                rest.asked = false;
                 None
             }
             Err(Stop::Failed(error)) => {
-                self.asked = false;
+                rest.asked = false;
                 Some(Filled::Failed(error))
             }
-            Err(Stop::Full) => Some(self.no_room(kept, items)),
+            Err(Stop::Full) => Some(Self::no_room(kept, rest, items)),
         }
     }
 
     #[cold]
-    fn no_room(&mut self, kept: K, items: &ItemWriter<'_>) -> Filled {
+    fn no_room(kept: K, rest: &mut Rest<K>, items: &ItemWriter<'_>) -> Filled {
         if items.count() > 0 {
-            self.kept = Some(kept);
+            rest.kept = Some(kept);
             return Filled::Full;
         }
         let size = unwind::catch(|| kept.size()).map_err(Error::panicked);
-        let asked = std::mem::replace(&mut self.asked, false);
+        let asked = std::mem::replace(&mut rest.asked, false);
         match size.and_then(|size| size) {
             Err(error) => Filled::Failed(error),
             // To ask for more room again might never end.
@@ -191,7 +219,7 @@ where
                 Filled::Failed(Error::new(ErrorKind::Encode, "a value was larger than it had said"))
             }
             Ok(size) => {
-                (self.kept, self.asked) = (Some(kept), true);
+                (rest.kept, rest.asked) = (Some(kept), true);
                 Filled::TooBig(size)
             }
         }
