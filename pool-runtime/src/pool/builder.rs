@@ -218,7 +218,7 @@ impl Config {
 impl Engine {
     fn launch(config: Config) -> Result<Arc<Self>, Error> {
         // Where addresses are limited, the segments of a pool are parts of what the arena leaves.
-        tree::arena()?;
+        tree::arena().map_err(|error| error.with_kind(ErrorKind::Spawn))?;
         let control_file = memory::create("pool-control", ControlMap::LEN)?;
         let control = ControlMap::new(std::os::fd::AsFd::as_fd(&control_file))?;
         let mut desk = Desk::new();
