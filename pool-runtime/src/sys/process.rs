@@ -4,6 +4,8 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
 use crate::error::Error;
@@ -25,7 +27,8 @@ const STOP_PAUSE: Duration = Duration::from_micros(100);
 #[derive(Debug)]
 pub(crate) struct Child {
     pid: Pid,
-    /// Readable once the process has ended.
+    /// Readable once the process has ended. Of one that was reaped before it had any it is no pidfd: nothing can be sent to it,
+    /// and how it ended is lost.
     descriptor: OwnedFd,
 }
 
@@ -35,6 +38,12 @@ impl Child {
     pub(crate) fn adopt(pid: Pid) -> Result<Self, Error> {
         match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
             Ok(descriptor) => Ok(Self { pid, descriptor }),
+            // It ended at once, and somebody else reaped it: any descriptor that is readable says as much of it.
+            Err(Errno::SRCH) => {
+                let ended = eventfd(1, EventfdFlags::CLOEXEC);
+                let descriptor = ended.map_err(|error| Error::os("eventfd", error))?;
+                Ok(Self { pid, descriptor })
+            }
             Err(error) => {
                 // Nobody has reaped it, so the pid is still its own.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
