@@ -88,7 +88,7 @@ const COUNTED: &[Counted] = &[
         1650.0,
     ),
     ("a string of 22 bytes, the same", Own, ["strings 5000", "strings 25000"], "", 2e4, 3400.0),
-    ("a number over the board, chunk size 1000", Tests, ["1000 5", "1000 25"], "", 2e4, 75.0),
+    ("a number over the board, chunk size 1000", Tests, ["1000 5", "1000 25"], "", 2e4, 85.0),
     ("a number over the board, chunk size 1", Tests, ["1 5", "1 25"], "", 2e4, 1300.0),
     (
         "of these: claimed, run and posted",
@@ -96,7 +96,7 @@ const COUNTED: &[Counted] = &[
         ["1 5", "1 25"],
         "Worker::take_and_run",
         2e4,
-        800.0,
+        900.0,
     ),
     (
         "of these: taken and accounted for",
