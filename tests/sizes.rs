@@ -99,11 +99,16 @@ fn same(x: u64) -> u64 {
 // An array lies in its iterator: to move that about for every few items took seconds.
 #[test]
 fn an_array_by_value_is_not_moved_about() {
-    let _dog = watchdog_of(Duration::from_secs(20));
     const LEN: usize = 120_000;
-    for _ in 0..20 {
-        assert_eq!(par_map!(same, [1_u64; LEN]).expect("values").len(), LEN);
-    }
+    let _dog = watchdog_of(Duration::from_secs(20));
+    let maps = || {
+        for _ in 0..20 {
+            assert_eq!(par_map!(same, [1_u64; LEN]).expect("values").len(), LEN);
+        }
+    };
+    // Where nothing is optimised, some copies of it lie on the stack.
+    let thread = std::thread::Builder::new().stack_size(64 << 20).spawn(maps);
+    thread.expect("a thread").join().expect("no panic");
 }
 
 const SIZES: [usize; 16] = [
