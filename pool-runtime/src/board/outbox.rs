@@ -340,3 +340,6 @@ impl Reader {
         (self.map.len() as u64).saturating_sub(at)
     }
 }
+
+#[cfg(test)]
+mod tests;
