@@ -124,6 +124,7 @@ pub(crate) fn hand_on(kept: Vec<Kept>) {
 }
 
 /// Runs `encode` where nothing takes descriptors along, whatever goes on around it.
+#[inline]
 pub(crate) fn without<R>(encode: impl FnOnce() -> R) -> R {
     packing(Packing::Refused, encode).0
 }
@@ -144,6 +145,7 @@ pub(crate) fn unpack_asking<R>(ask: Rc<Ask>, decode: impl FnOnce() -> R) -> R {
 }
 
 /// A value may encode another one for another way while it is encoded, and it may panic: so what was there comes back.
+#[inline]
 fn packing<R>(now: Packing, encode: impl FnOnce() -> R) -> (R, Packing) {
     struct Restore(Packing);
     impl Drop for Restore {

@@ -35,6 +35,14 @@ fn turned<A: 'static, T>(value: A) -> T {
 
 macro_rules! numbers {
     ($($number:ty)*) => {
+        /// Whether values of the type are known to name nothing but themselves: no shared object, no descriptor, and no code of
+        /// the user's encodes them. `false` says nothing.
+        #[inline]
+        pub(crate) fn names_nothing<T>() -> bool {
+            is::<T, ()>() || is::<T, bool>() || is::<T, char>() || is::<T, String>()
+                $(|| is::<T, $number>() || is::<T, Vec<$number>>())*
+        }
+
         /// The count and the elements as they are written, if the value is a vector of numbers.
         #[inline]
         pub(super) fn parts<T: ?Sized>(value: &T) -> Option<([u8; 8], &[u8])> {

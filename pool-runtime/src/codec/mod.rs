@@ -16,6 +16,7 @@ pub(crate) mod slice;
 mod tests;
 pub(crate) mod values;
 
+pub(crate) use bulk::names_nothing;
 pub(crate) use cursor::align_up;
 pub use cursor::{ALIGN, In, Out, Stop};
 pub use json::Json;

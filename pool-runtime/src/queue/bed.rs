@@ -4,6 +4,7 @@
 //! be seen. A sleeper that is killed leaves its announcement, so the one who wakes sets them right: each that a wake-up finds
 //! nobody for is forgotten. Nobody relies on a wake-up alone: every sleep ends by itself.
 
+use std::cell::Cell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::fence;
 use std::time::{Duration, Instant};
@@ -16,17 +17,23 @@ use crate::sys::futex;
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// How long to look before sleeping: about what a sleep and a wake-up cost, measured at 25 µs each way.
 const LOOKING: Duration = Duration::from_micros(50);
+/// The shortest and the longest pause between two looks.
+const LEAST_PAUSE: Duration = Duration::from_nanos(100);
+const MOST_PAUSE: Duration = Duration::from_nanos(1000);
 
 thread_local! {
     /// Spells of looking in vain since the last that was not; each makes the next one half as long.
-    static IN_VAIN: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+    static IN_VAIN: Cell<u32> = const { Cell::new(0) };
+    /// Between two looks of the next wait.
+    static PAUSE: Cell<Duration> = const { Cell::new(LEAST_PAUSE) };
 }
 
 impl Bed {
-    /// Waits until `ready`; `false` when the time is over before.
-    pub(crate) fn wait(&self, patience: Patience, ready: impl Fn() -> bool) -> bool {
+    /// Waits until something is `ready`, which says how much; `false` when the time is over before.
+    #[inline]
+    pub(crate) fn wait(&self, patience: Patience, ready: impl Fn() -> u64) -> bool {
         if matches!(patience, Patience::None) {
-            return ready();
+            return ready() > 0;
         }
         loop {
             if look(&ready) {
@@ -34,18 +41,18 @@ impl Bed {
             }
             let left = patience.left().unwrap_or(LONGEST_SLEEP);
             if left.is_zero() {
-                return ready();
+                return ready() > 0;
             }
             self.sleep(left.min(LONGEST_SLEEP), &ready);
         }
     }
 
-    fn sleep(&self, limit: Duration, ready: &impl Fn() -> bool) {
+    fn sleep(&self, limit: Duration, ready: &impl Fn() -> u64) {
         let seen = self.word.load(Acquire);
         self.sleepers.fetch_add(1, Relaxed);
         // With the one in `wake`: either this side sees what there is, or the other one sees the announcement.
         fence(SeqCst);
-        if !ready() {
+        if ready() == 0 {
             futex::wait(&self.word, seen, Some(limit));
         }
     }
@@ -81,19 +88,25 @@ impl Bed {
 }
 
 /// Looks for a while.
-fn look(ready: &impl Fn() -> bool) -> bool {
-    if ready() {
-        return true;
-    }
+///
+/// Each look takes the line from the one who writes it, so there are pauses between them. Where several came during one, those
+/// of the next wait are longer, and more are taken together; where one came alone, as a call and its answer do, shorter.
+fn look(ready: &impl Fn() -> u64) -> bool {
     let limit = LOOKING / (1 << IN_VAIN.get().min(6));
-    let start = Instant::now();
-    while start.elapsed() < limit {
-        for _ in 0..16 {
-            if ready() {
-                IN_VAIN.set(0);
-                return true;
-            }
-            std::hint::spin_loop();
+    let (start, pause) = (Instant::now(), PAUSE.get());
+    let mut now = Duration::ZERO;
+    while now < limit {
+        let next = now + pause;
+        while now < next {
+            (0..4).for_each(|_| std::hint::spin_loop());
+            now = start.elapsed();
+        }
+        let found = ready();
+        if found > 0 {
+            IN_VAIN.set(0);
+            let next = if found > 1 { pause * 2 } else { pause / 2 };
+            PAUSE.set(next.clamp(LEAST_PAUSE, MOST_PAUSE));
+            return true;
         }
     }
     IN_VAIN.set(IN_VAIN.get().saturating_add(1));

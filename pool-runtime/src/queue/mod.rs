@@ -16,10 +16,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind};
 use crate::shm::handle::{Handle, Kind, Mark, Ticket, open_for};
-use crate::shm::ring::{self, Header, Item, Refusal, Ring};
+use crate::shm::ring::{self, Header, Item, Parts, Refusal, Ring};
 use crate::sync::{Grip, Patience, grip};
 use crate::sys::memory;
-use item::Packed;
 
 /// A queue between processes and threads: many put, many get, each item goes to one of them, in the order of the puts.
 ///
@@ -64,7 +63,7 @@ const LEAST_ROOM: usize = 256 << 10;
 const MOMENT: Duration = Duration::from_millis(200);
 
 thread_local! {
-    static ITEM: Cell<Item> = const { Cell::new(Item { bytes: Vec::new(), records: Vec::new() }) };
+    static ITEM: Cell<Item> = const { Cell::new(Item { bytes: Vec::new(), names: false, records: Vec::new() }) };
 }
 
 impl<T> Queue<T> {
@@ -188,7 +187,8 @@ impl<T> Queue<T> {
     pub fn join(&self) -> Result<(), Error> {
         let ring = self.ring()?;
         let header = ring.header();
-        header.idle.wait(Patience::Forever, || header.done.load(Acquire) >= ring.puts());
+        let is_done = || u64::from(header.done.load(Acquire) >= ring.puts());
+        header.idle.wait(Patience::Forever, is_done);
         Ok(())
     }
 }
@@ -219,40 +219,49 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
         self.put_until(&item, Patience::of(timeout))
     }
 
+    #[inline]
     fn put_until(&self, item: &T, patience: Patience) -> Result<(), Error> {
         let ring = self.ring()?;
+        item::pack(item, |parts| self.put_parts(ring, parts, patience))
+    }
+
+    #[inline]
+    fn put_parts(&self, ring: Ring<'_>, parts: Parts<'_>, patience: Patience) -> Result<(), Error> {
         let header = ring.header();
-        let packed = item::pack(item)?;
         loop {
-            // Before the try: room that comes after it is seen below, however many others put and take meanwhile.
-            let gets = ring.gets();
-            if self.push(ring, &packed, patience)? {
-                packed.sent();
+            let Some(gets) = self.push(ring, parts, patience)? else {
                 header.items.wake_one();
                 return Ok(());
-            }
+            };
             if header.most_items.load(Relaxed) == u64::MAX {
                 return Err(Error::new(ErrorKind::Full, "the queue's memory has run out"));
             }
-            let changed = || ring.gets() != gets || header.closed.load(Acquire) != 0;
+            // Room that came after the look is seen, however many others put and take meanwhile.
+            let changed =
+                || ring.gets().saturating_sub(gets) + u64::from(header.closed.load(Acquire));
             if !header.room.wait(patience, changed) {
                 return Err(Error::new(ErrorKind::Full, "the queue has no room"));
             }
         }
     }
 
-    /// Puts a packed item; `false` when there is no room.
+    /// Puts an item; when there is no room, gives how many items had been taken when it looked.
     #[inline]
-    fn push(&self, ring: Ring<'_>, packed: &Packed, patience: Patience) -> Result<bool, Error> {
+    fn push(
+        &self,
+        ring: Ring<'_>,
+        parts: Parts<'_>,
+        patience: Patience,
+    ) -> Result<Option<u64>, Error> {
         let _putters =
             self.putters(bounded(patience)).map_err(|error| late(error, ErrorKind::Full))?;
         if ring.header().closed.load(Relaxed) != 0 {
             return Err(Error::new(ErrorKind::Closed, "the queue was closed"));
         }
         ring.shrink(|| self.getters(Patience::None).ok());
-        match ring.push(packed.parts(), packed.outside, || self.getters(bounded(patience))) {
-            Ok(()) => Ok(true),
-            Err(Refusal::NoRoom) => Ok(false),
+        match ring.push(parts, || self.getters(bounded(patience))) {
+            Ok(()) => Ok(None),
+            Err(Refusal::NoRoom { gets }) => Ok(Some(gets)),
             Err(Refusal::Failed(error)) => Err(late(error, ErrorKind::Full)),
         }
     }
@@ -300,7 +309,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
                     "the queue was closed, and nothing is left in it",
                 ));
             }
-            let changed = || !ring.is_empty() || header.closed.load(Acquire) != 0;
+            let changed = || ring.len() + u64::from(header.closed.load(Acquire));
             if !header.items.wait(patience, changed) {
                 return Err(Error::new(ErrorKind::Empty, "the queue is empty"));
             }

@@ -75,6 +75,7 @@ impl Arena {
     }
 
     /// Whether this process has mapped the blocks of a class. Heads and ledgers are always there.
+    #[inline]
     pub(crate) fn reaches(&self, class: usize) -> bool {
         class < self.classes
     }
@@ -106,12 +107,14 @@ impl Arena {
         self.part(LEDGERS_AT + process * LEDGER + word * 8)
     }
 
+    #[inline]
     pub(crate) fn slot(&self, index: usize) -> &Slot {
         assert!(index < SLOTS, "no such slot");
         self.part(SLOTS_AT + index * size_of::<Slot>())
     }
 
     /// Where a slot's object lies, and how much room there is. This process [reaches](Self::reaches) it: only such are opened.
+    #[inline]
     pub(crate) fn block(&self, slot: usize) -> (NonNull<u8>, usize) {
         let class = class_of(slot);
         assert!(self.reaches(class), "the block is not mapped here");
@@ -123,6 +126,7 @@ impl Arena {
         (unsafe { self.map.base().add(self.block_at(slot, class)) }, CLASSES[class].block)
     }
 
+    #[inline]
     fn block_at(&self, slot: usize, class: usize) -> usize {
         assert!(slot < SLOTS, "no such slot");
         BLOCKS[class] + (slot - FIRST[class]) * CLASSES[class].block

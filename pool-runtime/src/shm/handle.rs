@@ -249,21 +249,25 @@ impl Handle {
     }
 
     /// The slot of the object.
+    #[inline]
     pub(crate) fn slot(&self) -> &'static Slot {
         self.hold.head()
     }
 
     /// The slot whose lock guards it.
+    #[inline]
     pub(crate) fn lock_slot(&self) -> &'static Slot {
         self.guard.as_ref().unwrap_or(&self.hold).head()
     }
 
     /// The entry of this process.
+    #[inline]
     pub(crate) fn own(&self) -> &'static process::Own {
         self.hold.own()
     }
 
     /// Where the object lies. It stays there as long as the handle lives, and is mapped as long as the process does.
+    #[inline]
     pub(crate) fn block(&self) -> NonNull<u8> {
         block(&self.hold)
     }
@@ -276,6 +280,7 @@ impl Handle {
     }
 
     /// Bytes of the object.
+    #[inline]
     pub(crate) fn size(&self) -> usize {
         // Written by this program; bounded here all the same, as everything depends on it.
         let (_, room) = self.hold.own().arena.block(self.hold.slot() as usize);
@@ -329,6 +334,7 @@ impl Handle {
     }
 }
 
+#[inline]
 fn block(hold: &Hold) -> NonNull<u8> {
     hold.own().arena.block(hold.slot() as usize).0
 }

@@ -147,10 +147,12 @@ impl Hold {
         Self::open(slot, generation)
     }
 
+    #[inline]
     pub(crate) fn own(&self) -> &'static Own {
         self.own
     }
 
+    #[inline]
     pub(crate) fn slot(&self) -> u32 {
         self.slot
     }
@@ -159,6 +161,7 @@ impl Hold {
         self.generation
     }
 
+    #[inline]
     pub(crate) fn head(&self) -> &'static Slot {
         self.own.arena.slot(self.slot as usize)
     }

@@ -83,7 +83,17 @@ impl Pins {
 pub(crate) struct Transit(Vec<Record>);
 
 impl Drop for Transit {
+    #[inline]
     fn drop(&mut self) {
+        if !self.0.is_empty() {
+            self.strike_out();
+        }
+    }
+}
+
+impl Transit {
+    #[cold]
+    fn strike_out(&mut self) {
         let Some(own) = process::own_if_any().filter(|_| !fork::is_copy()) else { return };
         for record in self.0.drain(..) {
             if let Some(slot) = transit::strike(own.arena, record) {
@@ -254,6 +264,7 @@ pub(crate) fn hand_on(pins: Pins) {
 }
 
 /// Runs `encode`, whose bytes go to another process; what it encodes lives until it is decoded there.
+#[inline]
 pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
     match within(Collector::Transit(Transit::default()), encode) {
         (result, Some(Collector::Transit(transit))) => (result, transit),
@@ -261,6 +272,7 @@ pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
     }
 }
 
+#[inline]
 fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Collector>) {
     /// Puts the outer collector back, also when `encode` panics: what it had encoded until then is let go of.
     struct Restore(Option<Collector>);

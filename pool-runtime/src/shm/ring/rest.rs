@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::bytes::Bytes;
 use super::header::Header;
-use super::{BACKED, BYTES_AT, HEAD, RECORD, SKIP};
+use super::{BACKED, BYTES_AT, HEAD, NAMES, RECORD, SKIP};
 use crate::shm::arena::Arena;
 use crate::shm::layout::class_of;
 use crate::shm::transit::Record;
@@ -54,7 +54,7 @@ impl Rest<'_> {
             }
             let records_at =
                 place + HEAD + ((about >> 16) as usize).checked_next_multiple_of(HEAD)?;
-            for i in 0..(about & 0xffff) as usize {
+            for i in 0..(about & (NAMES - 1)) as usize {
                 strike(Record::from_words(
                     self.bytes.read_words(records_at.checked_add(i * RECORD)?)?,
                 ));

@@ -13,6 +13,10 @@ fn make(most: u64) -> Handle {
     Handle::make_sparse(mark, (ROOM, ALIGN), BACKED, None, found).expect("there is memory")
 }
 
+fn plain(bytes: &[u8]) -> Parts<'_> {
+    Parts { bytes, ..Parts::default() }
+}
+
 fn no_lock() -> Result<(), Error> {
     Ok(())
 }
@@ -35,9 +39,9 @@ fn it_does_what_a_queue_does() {
         if next(&mut random) % 10 < if up { 7 } else { 3 } {
             let len = next(&mut random) as usize % if step % 50 == 0 { LARGEST } else { 300 };
             let bytes = vec![step as u8; len];
-            match ring.push((&bytes, &[]), 0, no_lock) {
+            match ring.push(plain(&bytes), no_lock) {
                 Ok(()) => model.push_back(bytes),
-                Err(Refusal::NoRoom) => assert!(model.len() > 20),
+                Err(Refusal::NoRoom { .. }) => assert!(model.len() > 20),
                 Err(Refusal::Failed(error)) => panic!("{error}"),
             }
         } else {
@@ -53,9 +57,9 @@ fn it_does_what_a_queue_does() {
 fn a_count_bounds_it() {
     let handle = make(2);
     let ring = Ring::new(&handle).expect("it is large enough");
-    let push = || ring.push((b"x", &[]), 0, no_lock);
+    let push = || ring.push(plain(b"x"), no_lock);
     assert!(push().is_ok() && push().is_ok());
-    assert!(matches!(push(), Err(Refusal::NoRoom)));
+    assert!(matches!(push(), Err(Refusal::NoRoom { .. })));
     assert!(ring.pop(&mut Item::default(), |_| 0).expect("it is whole"));
     assert!(push().is_ok());
 }
@@ -64,9 +68,9 @@ fn a_count_bounds_it() {
 fn bytes_outside_bound_it_but_one_always_fits() {
     let handle = make(10);
     let ring = Ring::new(&handle).expect("it is large enough");
-    let push = |outside| ring.push((b"x", &[]), outside, no_lock);
+    let push = |outside| ring.push(Parts { outside, ..plain(b"x") }, no_lock);
     assert!(push(2 << 30).is_ok());
-    assert!(matches!(push(1), Err(Refusal::NoRoom)));
+    assert!(matches!(push(1), Err(Refusal::NoRoom { .. })));
     assert!(push(0).is_ok());
     assert!(ring.pop(&mut Item::default(), |_| 2 << 30).expect("it is whole"));
     assert!(push(1).is_ok());
@@ -79,7 +83,7 @@ fn nonsense_is_an_error_and_not_the_end() {
         let handle = make(u64::MAX);
         let ring = Ring::new(&handle).expect("it is large enough");
         for len in 0..20 {
-            ring.push((&vec![1; len * 31], &[]), 0, no_lock).expect("there is room");
+            ring.push(plain(&vec![1; len * 31]), no_lock).expect("there is room");
         }
         // Words at random places become others: small ones, huge ones, and such as have a meaning.
         for _ in 0..=round % 7 {
@@ -93,7 +97,7 @@ fn nonsense_is_an_error_and_not_the_end() {
             let _ = ring.pop(&mut item, |_| 0);
         }
         assert_eq!(ring.len(), 0);
-        ring.push((b"again", &[]), 0, no_lock).expect("there is room");
+        ring.push(plain(b"again"), no_lock).expect("there is room");
         assert!(ring.pop(&mut item, |_| 0).expect("it is whole"));
         assert_eq!(item.bytes, b"again");
     }
