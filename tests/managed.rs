@@ -63,12 +63,25 @@ impl Counter {
     pub fn pid(&self) -> u32 {
         std::process::id()
     }
+
+    pub fn ask(&self, other: Proxy<Counter>) -> Result<u64, ErrorKind> {
+        other.total().map_err(|error| error.kind())
+    }
 }
 
 fn counter() -> (Manager, Proxy<Counter>) {
     let m = Manager::start().expect("a server");
     let counter = m.create(Counter::starting_at(10)).expect("an object");
     (m, counter)
+}
+
+#[test]
+fn a_method_that_calls_its_own_object_is_told_so() {
+    let (m, c) = counter();
+    let other = m.create(Counter::starting_at(5)).expect("an object");
+    assert_eq!(c.ask(other).expect("it answers"), Ok(5));
+    assert_eq!(c.ask(c.clone()).expect("it answers"), Err(ErrorKind::Deadlock));
+    assert_eq!(c.total().expect("it goes on"), 10);
 }
 
 // _TestMyManager.test_mymanager: a registered type, its exposed part, and nothing else.

@@ -184,9 +184,9 @@ impl Worker {
 
     /// Takes a chunk, if there is one, and runs it; says whether there was.
     pub(crate) fn take_and_run(&mut self) -> bool {
-        let (pace, left) = (&self.pace, self.items_left);
+        let (pace, told, left) = (&self.pace, &self.control.head.pace, self.items_left);
         let size = |about: &About| {
-            let wanted = if about.chunk > 0 { about.chunk } else { pace.items(about.job) };
+            let wanted = if about.chunk > 0 { about.chunk } else { pace.items(about.job, told) };
             u64::from(wanted).min(left) as u32
         };
         let Some(taken) = claim::take(self.control, self.cell(), size) else { return false };
@@ -198,7 +198,7 @@ impl Worker {
             let start = Instant::now();
             let count = self.run(&taken);
             let took = start.elapsed();
-            self.pace.saw(taken.about.job, count, took);
+            self.pace.saw(taken.about.job, count, took, &self.control.head.pace);
             if took > WORTH_A_LOOK && self.keeps_too_much() {
                 self.items_left = 0;
             }

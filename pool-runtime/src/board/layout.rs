@@ -33,7 +33,9 @@ pub(crate) struct Head {
     /// Every position below holds a run without items to take. Workers raise it as they find runs used up; the parent lowers it
     /// never.
     pub(crate) first: AtomicU64,
-    pub(crate) _pad0: [AtomicU64; 15],
+    /// How many items workers take at once of the job that they last agreed on; see `pace`. A hint.
+    pub(crate) pace: AtomicU64,
+    pub(crate) _pad0: [AtomicU64; 14],
     /// Positions below are filled. Only the parent writes it.
     pub(crate) filled: AtomicU64,
     /// Workers that are asleep, or about to look for the last time before they sleep.

@@ -3,6 +3,7 @@
 //! The server is this program, so it has the types; it finds them by name, since a client may be another build of it.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::ops::Deref;
@@ -131,6 +132,7 @@ impl Class for Own {
         let bytes = args.rest()?;
         let room = Room::holding(bytes);
         let mut input = In::new(room.bytes(bytes.len()));
+        let _running = Running::new(call.server.id(), call.object.id);
         // A panic leaves the object as far as the method came, and available: its own business, as in any process.
         let mut value = self.value.lock().unwrap_or_else(PoisonError::into_inner);
         // Only what it returns is for the caller; what the method encodes by itself is its own.
@@ -141,6 +143,38 @@ impl Class for Own {
         done?;
         answer.names(names, call.server)
     }
+}
+
+thread_local! {
+    /// The objects of which this thread runs a method, or waits to: their server and number.
+    static RUNNING: RefCell<Vec<(u128, u64)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// This thread runs a method of an object until this is dropped.
+struct Running;
+
+impl Running {
+    fn new(server: u128, id: u64) -> Self {
+        RUNNING.with_borrow_mut(|running| running.push((server, id)));
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.with_borrow_mut(Vec::pop);
+    }
+}
+
+/// # Errors
+/// Kind `Deadlock` when a method of the object is what calls it.
+fn check_runs_not(handle: &Handle) -> Result<(), Error> {
+    let this = (handle.link().server(), handle.id());
+    if RUNNING.with_borrow(|running| running.contains(&this)) {
+        let text = "a method calls its own object through a proxy, which would wait for that method to end";
+        return Err(Error::new(ErrorKind::Deadlock, text));
+    }
+    Ok(())
 }
 
 fn find(name: &str) -> Result<&'static ManagedDef, Error> {
@@ -175,7 +209,8 @@ fn find(name: &str) -> Result<&'static ManagedDef, Error> {
 /// A proxy of an object of a user's own type, in the server of a [`Manager`](crate::Manager). It has the `pub` methods of the
 /// type's [`#[managed]`](crate::managed) block, each of which gives a `Result`.
 ///
-/// Calls on one object run one after the other, in the server.
+/// Calls on one object run one after the other, in the server: a method that calls its own object through a proxy gets an error
+/// of kind `Deadlock`. Objects that call each other in a circle wait for each other without end.
 pub struct Proxy<T: Managed> {
     methods: T::Methods,
 }
@@ -296,7 +331,7 @@ fn write(
 /// Calls a method.
 ///
 /// # Errors
-/// Kind `Panicked` when it did, `Disconnected` when the server is gone, `NotFound` when its program has no such method,
+/// Kind `Panicked` when it did, `Deadlock` when a method of the same object calls it, `Disconnected` when the server is gone, `NotFound` when its program has no such method,
 /// `Encode`, `Decode`.
 #[doc(hidden)]
 pub fn managed_call<R, const N: usize>(
@@ -306,6 +341,7 @@ pub fn managed_call<R, const N: usize>(
     encode: impl FnOnce(&mut Out<'_>) -> Result<(), Stop>,
     decode: fn(&mut In<'_>) -> Result<R, Error>,
 ) -> Result<R, Error> {
+    check_runs_not(&handle.0)?;
     // Measured as they are encoded: for the server.
     let (sizes, _names) = scope::encoding(handle.0.link().server(), sizes);
     let mut size = 0;
