@@ -78,6 +78,21 @@ fn too_little_address_space_is_an_error_or_smaller_segments() {
     assert!(descendants(std::process::id()).is_empty(), "workers are left");
 }
 
+#[test]
+fn a_limit_of_file_sizes_is_an_error_and_not_the_end() {
+    if place_of_program().is_none() {
+        return run("a_limit_of_file_sizes_is_an_error_and_not_the_end");
+    }
+    limit(Resource::Fsize, 1 << 20);
+    let error = Pool::new(2).expect_err("no room");
+    assert!(matches!(error.kind(), ErrorKind::Spawn | ErrorKind::Io), "{error}");
+    assert!(error.to_string().contains("ulimit -f"), "{error}");
+    assert_eq!(Value::new(5_u64).expect_err("no room").kind(), ErrorKind::Io);
+    let named = SharedMemory::create_unnamed(2 << 20);
+    assert_eq!(named.expect_err("no room").kind(), ErrorKind::Io);
+    assert!(descendants(std::process::id()).is_empty(), "workers are left");
+}
+
 /// Which limit the program of the next test has, in KiB.
 const LIMIT: &str = "POOL_TEST_ADDRESSES";
 

@@ -65,8 +65,7 @@ impl SharedMemory {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDWR;
         let file = rustix::shm::open(&path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| refused(name, error))?;
-        let made = rustix::fs::ftruncate(&file, len as u64)
-            .map_err(|error| Error::os("ftruncate of shared memory", error))
+        let made = memory::set_len(file.as_fd(), len)
             // Now, so that running out is an error and not a SIGBUS later.
             .and_then(|()| memory::allocate(file.as_fd(), 0, len))
             .and_then(|()| Self::map(name, &file));

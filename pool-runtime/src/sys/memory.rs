@@ -22,12 +22,26 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
     let file = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|_| rustix::fs::memfd_create(name, flags))
         .map_err(|error| Error::os("memfd_create", error))?;
-    rustix::fs::ftruncate(&file, len as u64)
-        .map_err(|error| Error::os("ftruncate of shared memory", error))?;
+    set_len(file.as_fd(), len)?;
     // A peer that could shrink the file would turn our next access into SIGBUS.
     rustix::fs::fcntl_add_seals(&file, SealFlags::SHRINK | SealFlags::GROW)
         .map_err(|error| Error::os("sealing shared memory", error))?;
     Ok(file)
+}
+
+/// Gives a file its size. A size that the process may not make is an error here; the kernel would end the process for it, by SIGXFSZ.
+///
+/// # Errors
+/// Kind `Io`.
+pub(crate) fn set_len(file: BorrowedFd<'_>, len: usize) -> Result<(), Error> {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if most.is_some_and(|most| most < len as u64) {
+        let text =
+            format!("{len} bytes of shared memory: the limit of file sizes (`ulimit -f`) is lower");
+        return Err(Error::new(ErrorKind::Io, text));
+    }
+    rustix::fs::ftruncate(file, len as u64)
+        .map_err(|error| Error::os("ftruncate of shared memory", error))
 }
 
 /// The length of a file that [`create`] made, here or in another process.
