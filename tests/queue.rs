@@ -209,8 +209,22 @@ fn an_item_that_cannot_be_encoded() {
     assert!(!queue.get().expect("it is there").0);
 }
 
+/// Behind so much that the item does not fit into the ring. A task's own results could take the connection along.
+#[pool_task]
+fn puts_a_connection(
+    queue: Queue<(Vec<u8>, Connection<u8>)>,
+    connection: Connection<u8>,
+) -> Option<ErrorKind> {
+    queue.put((vec![0; 100_000], connection)).err().map(|error| error.kind())
+}
+
 #[test]
 fn a_connection_does_not_go_into_a_queue() {
+    let late = Queue::unbounded().expect("there is memory");
+    let (here, _there) = pipe().expect("a pipe");
+    let kind = par_apply!(puts_a_connection(late.clone(), here)).expect("it returns");
+    assert_eq!((kind, late.len()), (Some(ErrorKind::Encode), 0));
+
     let queue = Queue::<Connection<u8>>::unbounded().expect("there is memory");
     let (here, _there) = pipe().expect("a pipe");
     let error = queue.put(here).expect_err("only bytes lie in a queue");

@@ -33,7 +33,8 @@ pub(crate) struct Head {
     /// Every position below holds a run without items to take. Workers raise it as they find runs used up; the parent lowers it
     /// never.
     pub(crate) first: AtomicU64,
-    /// How many items workers take at once of the job that they last agreed on; see `pace`. A hint.
+    /// How many items workers take at once of some job: the low half of its number, and how many. Any worker writes it (`pace`). A
+    /// hint.
     pub(crate) pace: AtomicU64,
     pub(crate) _pad0: [AtomicU64; 14],
     /// Positions below are filled. Only the parent writes it.

@@ -209,8 +209,8 @@ fn find(name: &str) -> Result<&'static ManagedDef, Error> {
 /// A proxy of an object of a user's own type, in the server of a [`Manager`](crate::Manager). It has the `pub` methods of the
 /// type's [`#[managed]`](crate::managed) block, each of which gives a `Result`.
 ///
-/// Calls on one object run one after the other, in the server: a method that calls its own object through a proxy gets an error
-/// of kind `Deadlock`. Objects that call each other in a circle wait for each other without end.
+/// Calls on one object run one after the other, in the server: a method that calls its own object through a proxy, in its own
+/// thread, gets an error of kind `Deadlock`. Objects that call each other in a circle wait for each other without end.
 pub struct Proxy<T: Managed> {
     methods: T::Methods,
 }
@@ -331,8 +331,8 @@ fn write(
 /// Calls a method.
 ///
 /// # Errors
-/// Kind `Panicked` when it did, `Deadlock` when a method of the same object calls it, `Disconnected` when the server is gone, `NotFound` when its program has no such method,
-/// `Encode`, `Decode`.
+/// Kind `Panicked` when it did, `Deadlock` when a method of the same object calls it, `Disconnected` when the server is gone,
+/// `NotFound` when its program has no such method, `Encode`, `Decode`.
 #[doc(hidden)]
 pub fn managed_call<R, const N: usize>(
     handle: &ManagedHandle,

@@ -20,8 +20,8 @@ const RUN_ITEMS_PLAIN: usize = 16384;
 /// A chunk of a given size is kept whole up to this many bytes.
 const LARGEST_CHUNK: usize = 64 << 20;
 
-/// Chunks of some 16 µs (`pace`) that are taken while a worker wakes up, which takes about 25 µs, and is waited for by the one who
-/// wakes it.
+/// A worker that is awake runs about two chunks, of 16 µs each (`pace`), while another one wakes up; so for fewer it is not worth
+/// the call that wakes it.
 const CHUNKS_PER_WAKE: usize = 4;
 
 /// So few free runs are not for those that may keep them for long.
@@ -177,15 +177,15 @@ impl Fed {
         }
     }
 
-    /// How many workers so many new items are worth waking. Where there are more than cores, each one too many takes a core from
-    /// one that has work: a no-op map with 64 workers on two cores took 2.2 times as long when all were woken.
+    /// How many workers to wake for so many new items; they wake the others, if need be (`Worker::pass_on`). Where there are more than
+    /// cores, each one too many takes a core from one that has work: a no-op map with 64 workers on two cores took 2.2 times as
+    /// long when all were woken.
     fn worth(&self, new: usize) -> u32 {
         let each = match pace::told_of(&self.engine.control.head.pace, self.id) as usize {
             _ if self.chunk > 0 => self.chunk,
             // They take long, or nobody knows.
             1 => 1,
-            // One that is awake has run some chunks by the time that another has woken up.
-            pace => pace * CHUNKS_PER_WAKE,
+            items => items * CHUNKS_PER_WAKE,
         };
         new.div_ceil(each).min(self.engine.config.workers) as u32
     }

@@ -89,8 +89,8 @@ impl Bed {
 
 /// Looks for a while.
 ///
-/// Each look takes the line from the one who writes it, so there are pauses between them. Where several came during one, those
-/// of the next wait are longer, and more are taken together; where one came alone, as a call and its answer do, shorter.
+/// Each look takes the line from the one who writes it, so there are pauses between them. Where several things have come, those of
+/// the next wait are longer, and more are taken together; where one came alone, as a call and its answer do, shorter.
 fn look(ready: &impl Fn() -> u64) -> bool {
     let limit = LOOKING / (1 << IN_VAIN.get().min(6));
     let (start, pause) = (Instant::now(), PAUSE.get());

@@ -76,15 +76,17 @@ fn pack_outside<T: Serialize + DeserializeOwned>(
     value: &T,
     put: impl FnOnce(Parts<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    // What is kept alive while the value is measured is not on its way.
-    let (size, _) = pins::in_transit(|| <Level<SERDE> as Codec<T>>::size(value));
+    // What is kept alive while the value is measured is not on its way. Descriptors are refused, as above.
+    let measure = || luggage::without(|| <Level<SERDE> as Codec<T>>::size(value));
+    let (size, _) = pins::in_transit(measure);
     let size = size?;
     let (made, mut transit) = pins::in_transit(|| {
         let mut len = Ok(0);
         let mark = Mark::plain(Kind::Piece);
         let fill = |bytes: &mut [u8]| {
             let mut out = Out::new(bytes);
-            len = <Level<SERDE> as Codec<T>>::encode(value, &mut out).map(|()| out.position());
+            let encode = || <Level<SERDE> as Codec<T>>::encode(value, &mut out);
+            len = luggage::without(encode).map(|()| out.position());
         };
         let piece = Handle::make_filled(mark, size.max(1), fill)?;
         Ok::<_, Error>((piece, len.map_err(stopped)?))

@@ -238,7 +238,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
             }
             // Room that came after the look is seen, however many others put and take meanwhile.
             let changed =
-                || ring.gets().saturating_sub(gets) + u64::from(header.closed.load(Acquire));
+                || ring.gets().saturating_sub(gets) | u64::from(header.closed.load(Acquire));
             if !header.room.wait(patience, changed) {
                 return Err(Error::new(ErrorKind::Full, "the queue has no room"));
             }
@@ -309,7 +309,7 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
                     "the queue was closed, and nothing is left in it",
                 ));
             }
-            let changed = || ring.len() + u64::from(header.closed.load(Acquire));
+            let changed = || ring.len() | u64::from(header.closed.load(Acquire));
             if !header.items.wait(patience, changed) {
                 return Err(Error::new(ErrorKind::Empty, "the queue is empty"));
             }

@@ -84,6 +84,8 @@ impl Hold {
                 hold.prepare(about)?;
                 fill(&hold);
                 slot::publish(own.arena, slot as usize, generation);
+                // A place that was looked at meanwhile may have been the last that a queue had.
+                after_burials(own);
                 return Ok(hold);
             }
             largest = Some(class);

@@ -103,9 +103,7 @@ impl Transit {
         // What is gone now may have been a queue or a pipe, with messages in it.
         hold::after_burials(own);
     }
-}
 
-impl Transit {
     /// The records, to be put where others find them with the bytes: nothing strikes them out here any more.
     pub(crate) fn keep(mut self) -> Vec<Record> {
         std::mem::take(&mut self.0)

@@ -47,7 +47,7 @@ const _: () = assert!((MOST_RECORDS as u64) < NAMES);
 /// Why an item was not put.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// There are as many items or bytes as there may be, so many having been taken.
+    /// There are as many items or bytes as there may be. `gets` is how many had been taken when it looked.
     NoRoom {
         gets: u64,
     },
