@@ -5,6 +5,7 @@ use bytemuck::{CheckedBitPattern, NoUninit, Pod, Zeroable};
 use super::cursor::{In, Out, Stop};
 use super::level::{CHECKED, Codec, Level, NONE, POD, VEC};
 use crate::error::{Error, ErrorKind};
+use crate::sys::memory::expect_filling;
 
 impl<T: Pod> Codec<T> for Level<POD> {
     const STRIDE: Option<usize> = Some(size_of::<T>());
@@ -71,7 +72,8 @@ impl<T: Pod> Codec<Vec<T>> for Level<VEC> {
     fn decode(input: &mut In<'_>) -> Result<Vec<T>, Error> {
         let count = input.len()?;
         let bytes = input.take(bytes_of_elements::<T>(count)?)?;
-        let mut values = zeroed(count)?;
+        let mut values: Vec<T> = zeroed(count)?;
+        expect_filling(values.as_mut_ptr().cast(), bytes.len());
         bytemuck::cast_slice_mut(&mut values).copy_from_slice(bytes);
         Ok(values)
     }
