@@ -170,9 +170,9 @@ impl Worker {
         self.has_waited = true;
     }
 
-    /// Passes on what this worker leaves: so the others come that whoever published it did not wake. And a wake-up that went to one that was killed is lost, and what was published while this
-    /// one still counted as looking woke nobody. The fence pairs with that in `Head::published`: either the publisher sees that
-    /// this one looks no longer, or this one sees the work.
+    /// Passes on what this worker leaves: so those come, too, that whoever published it did not wake. A wake-up that went to one
+    /// that was killed is lost, and what was published while this one still counted as looking woke nobody. The fence pairs with
+    /// that in `Head::published`: either the publisher sees that this one looks no longer, or this one sees the work.
     fn pass_on(&mut self) {
         if std::mem::take(&mut self.has_waited) {
             fence(SeqCst);

@@ -35,8 +35,9 @@ impl Head {
 }
 
 impl Head {
-    /// Wakes `count` workers, less those that look for work anyway; each wakes another one while there is work left (`pass_on`). A worker that gives up looking looks once more
-    /// after it has said so, and the fences let it see what was published before it was counted here.
+    /// Wakes `count` workers, less those that look for work anyway; each wakes another one while there is work left
+    /// (`Worker::pass_on`). A worker that gives up looking looks once more after it has said so, and the fences let it see what was
+    /// published before it was counted here.
     #[inline]
     pub(crate) fn published(&self, count: u32) {
         fence(SeqCst);

@@ -1,4 +1,5 @@
-//! Which types are known by themselves where their type is a parameter; and vectors of plain numbers where their type is a parameter, of which only serde's traits are known: one copy of their bytes.
+//! Where a type is a parameter, of which only serde's traits are known: which types are known by themselves, and vectors of plain
+//! numbers as one copy of their bytes.
 //!
 //! What is written is what bincode writes, a count and the numbers in little endian, so that either reads what the other wrote.
 //! It is what `Level<VEC>` writes, too.

@@ -177,9 +177,9 @@ impl Fed {
         }
     }
 
-    /// How many workers to wake for so many new items; they wake the others, if need be (`Worker::pass_on`). Where there are more than
-    /// cores, each one too many takes a core from one that has work: a no-op map with 64 workers on two cores took 2.2 times as
-    /// long when all were woken.
+    /// How many workers to wake for so many new items; they wake the others, if need be (`Worker::pass_on`). Where there are more
+    /// than cores, each one too many takes a core from one that has work: a no-op map with 64 workers on two cores took 2.2 times
+    /// as long when all were woken.
     fn worth(&self, new: usize) -> u32 {
         let each = match pace::told_of(&self.engine.control.head.pace, self.id) as usize {
             _ if self.chunk > 0 => self.chunk,

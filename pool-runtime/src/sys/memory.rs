@@ -29,7 +29,8 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
     Ok(file)
 }
 
-/// Gives a file its size. A size that the process may not make is an error here; the kernel would end the process for it, by SIGXFSZ.
+/// Gives a file its size. A size that the process may not make is an error here; the kernel would end the process for it, by
+/// SIGXFSZ.
 ///
 /// # Errors
 /// Kind `Io`.
