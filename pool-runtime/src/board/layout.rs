@@ -175,7 +175,8 @@ pub(crate) struct Outbox {
     pub(crate) posts: [Post; POSTS],
 }
 
-/// Posts that wait for the parent at one time.
+/// Posts that wait for the parent at one time. With 256 an item of a no-op map at chunk size 1 took 158 ns, with so many 101 (two
+/// workers, medians of six runs in turns).
 pub(crate) const POSTS: usize = 4096;
 
 /// Some finished items and where their results lie.

@@ -10,7 +10,8 @@ use super::atomic::{AtomicU32, fence};
 use super::layout::{Cell, Control, Head};
 use crate::sys::futex;
 
-/// A worker counts so many posted items at a time: the count is a line that all workers write to.
+/// A worker counts so many posted items at a time: the count is a line that all workers write to. One at a time took a
+/// no-op map at chunk size 1 from 107 to 112 ns an item, with two workers that write to it.
 const COUNTED_AT_ONCE: u64 = 32;
 /// While more than this are still to come: some more than all workers of a machine can have kept to themselves.
 const FAR: u64 = 64 * COUNTED_AT_ONCE;
