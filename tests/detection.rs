@@ -3,6 +3,8 @@
 
 mod failing;
 
+use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -31,40 +33,20 @@ fn p99(mut times: Vec<Duration>) -> Duration {
     times[times.len() - 1 - times.len() / 100]
 }
 
-/// How long `work` took, without the time in which the machine under this one ran somebody else's on the core that lost most: that
-/// comes in spells of some 30 ms, and neither we nor a plain parent can do anything about it.
-fn took(work: impl FnOnce()) -> Duration {
-    let (before, start) = (stolen(), Instant::now());
-    work();
-    let took = start.elapsed();
-    // The kernel counts it at its next tick.
-    std::thread::sleep(Duration::from_millis(20));
-    let lost = stolen().iter().zip(before).map(|(&now, then)| now - then).max();
-    took.saturating_sub(lost.unwrap_or_default())
-}
-
-/// Time that was stolen from each core since the machine began, in steps of 10 ms.
-/// <https://man7.org/linux/man-pages/man5/proc_stat.5.html>
-fn stolen() -> Vec<Duration> {
-    let text = std::fs::read_to_string("/proc/stat").expect("it can be read");
-    let cores = text.lines().skip(1).take_while(|line| line.starts_with("cpu"));
-    let ticks = cores.map(|line| line.split_ascii_whitespace().nth(8)?.parse().ok());
-    ticks.map(|ticks| Duration::from_millis(10) * ticks.unwrap_or(0)).collect()
-}
-
 /// How long a plain parent waits for a plain child that was killed: what the machine itself takes, whatever else it does.
 fn bare() -> Duration {
     let mut child = sleeper();
-    took(|| {
-        child.kill().expect("it runs");
-        child.wait().expect("it ended");
-    })
+    let start = Instant::now();
+    child.kill().expect("it runs");
+    child.wait().expect("it ended");
+    start.elapsed()
 }
 
 /// The same, and the start of another child in its place.
 fn bare_with_successor() -> Duration {
-    let (start, mut successor) = (Instant::now(), sleeper());
-    let took = start.elapsed() + bare();
+    let (before, start) = (bare(), Instant::now());
+    let mut successor = sleeper();
+    let took = before + start.elapsed();
     successor.kill().expect("it runs");
     successor.wait().expect("it ended");
     took
@@ -90,15 +72,45 @@ fn p1_running_worker_is_missed_within_100_ms() {
         let scratch = Scratch::new();
         let call = par_apply_async!(stay(scratch.path()); pool = &pool).expect("a call");
         let pid = scratch.pid_of("running");
-        let time = took(|| {
-            kill(pid);
-            let error = call.get().expect_err("a failure");
-            assert_eq!((error.signal(), error.worker_pid()), (Some(9), Some(pid)), "{error}");
-        });
-        (time, bare())
+        let start = Instant::now();
+        kill(pid);
+        let error = call.get().expect_err("a failure");
+        let took = start.elapsed();
+        assert_eq!((error.signal(), error.worker_pid()), (Some(9), Some(pid)), "{error}");
+        (took, bare())
     });
     soon(times.collect());
     assert_eq!(par_map!(square, 0..100; pool = &pool).expect("values").len(), 100);
+}
+
+/// What it takes to start a worker keeps nobody from hearing of another.
+#[test]
+fn p1_twenty_workers_killed_at_once_are_missed_within_100_ms() {
+    let _dog = watchdog(120);
+    let pool = Pool::new(20).expect("a pool");
+    let rounds = (0..5).flat_map(|_| {
+        let scratch = Scratch::new();
+        let call = |_| par_apply_async!(stay(scratch.path()); pool = &pool).expect("a call");
+        let calls: Vec<_> = (0..20).map(call).collect();
+        eventually("all run", || scratch.marks("running").len() == 20);
+        let mut children: Vec<_> = (0..20).map(|_| sleeper()).collect();
+        let (pids, start) = (pool.worker_pids(), Instant::now());
+        pids.into_iter().for_each(kill);
+        let times = calls.into_iter().map(|call| {
+            let error = call.get().expect_err("a failure");
+            assert_eq!(error.signal(), Some(9), "{error}");
+            start.elapsed()
+        });
+        let times: Vec<_> = times.collect();
+        let start = Instant::now();
+        children.iter_mut().for_each(|child| child.kill().expect("it runs"));
+        let bare = children.iter_mut().map(|child| {
+            child.wait().expect("it ended");
+            start.elapsed()
+        });
+        times.into_iter().zip(bare.collect::<Vec<_>>()).collect::<Vec<_>>()
+    });
+    soon(rounds.collect());
 }
 
 #[test]
@@ -108,11 +120,10 @@ fn r2_idle_worker_is_replaced_within_100_ms() {
     let times = (0..100).map(|round| {
         assert_eq!(par_apply!(square(round); pool = &pool).expect("a value"), round * round);
         let pid = pool.worker_pids()[0];
-        let time = took(|| {
-            kill(pid);
-            eventually("a successor", || pool.worker_pids().first().is_some_and(|&new| new != pid));
-        });
-        (time, bare_with_successor())
+        let start = Instant::now();
+        kill(pid);
+        eventually("a successor", || pool.worker_pids().first().is_some_and(|&new| new != pid));
+        (start.elapsed(), bare_with_successor())
     });
     soon(times.collect());
     // And without a look in between: a call that comes right behind the death.
@@ -124,6 +135,45 @@ fn r2_idle_worker_is_replaced_within_100_ms() {
             Err(error) => assert_eq!(error.signal(), Some(9), "{error}"),
         }
     }
+}
+
+/// Takes a lease on a file, or gives it back: whoever wants to run it waits as long, or for the kernel's lease-break-time, which
+/// is 45 seconds. <https://man7.org/linux/man-pages/man2/F_GETLEASE.2const.html>
+fn lease(file: &File, kind: libc::c_int) -> bool {
+    // `libc` does not have it for this system: the signal that tells that somebody waits.
+    const F_SETSIG: libc::c_int = 10;
+    // SAFETY: numbers only. The signal is one that nobody takes notice of.
+    #[expect(unsafe_code, reason = "std has no leases")]
+    unsafe {
+        libc::fcntl(file.as_raw_fd(), F_SETSIG, libc::SIGWINCH) == 0
+            && libc::fcntl(file.as_raw_fd(), libc::F_SETLEASE, kind) == 0
+    }
+}
+
+#[test]
+fn p1_death_is_told_while_a_successor_cannot_start() {
+    let _dog = watchdog(120);
+    let (scratch, soon) = (Scratch::new(), Duration::from_secs(20));
+    let own = std::env::current_exe().expect("a path");
+    let [program, held] = ["program", "held"].map(|name| scratch.path().join(name));
+    std::os::unix::fs::symlink(&own, &program).expect("a link");
+    let pool = Pool::builder().workers(2).worker_exe(&program).build().expect("a pool");
+    let call = par_apply_async!(stay(scratch.path()); pool = &pool).expect("a call");
+    let pid = scratch.pid_of("running");
+    std::fs::copy(&own, &held).expect("a copy");
+    let file = File::open(&held).expect("a file");
+    eventually("nobody writes it any more", || lease(&file, libc::F_WRLCK));
+    std::fs::rename(&held, &program).expect("the next start runs the copy");
+    kill(pid);
+    let error = call.get_timeout(soon).expect_err("a failure");
+    assert_eq!((error.signal(), error.worker_pid()), (Some(9), Some(pid)), "{error}");
+    // The other worker's results are taken meanwhile, too.
+    let squares = par_map_async!(square, 0..100; pool = &pool).expect("a call");
+    assert_eq!(squares.get_timeout(soon).expect("values").len(), 100);
+    assert!(!pool.worker_pids().contains(&pid));
+    // To close it would not do: who waits to run it has a copy of the descriptor.
+    assert!(lease(&file, libc::F_UNLCK));
+    eventually("both are back", || pool.worker_pids().len() == 2);
 }
 
 #[test]

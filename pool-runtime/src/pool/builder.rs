@@ -249,7 +249,6 @@ impl Engine {
     }
 
     fn start_all(&self) -> Result<(), Error> {
-        let mut desk = self.desk();
-        (0..self.config.workers).try_for_each(|index| self.start(&mut desk, index))
+        (0..self.config.workers).try_for_each(|index| self.start(index))
     }
 }

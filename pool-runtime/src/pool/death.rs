@@ -64,13 +64,19 @@ impl Engine {
         desk.seats[index].predecessors += 1;
         desk.find_lost(&self.control);
         desk.serve_backlog(&self.control);
+        let wanted = self.is_wanted(&desk);
+        let seat = &mut desk.seats[index];
+        match ready {
+            // By the look that follows, when all have heard of this death and of others: to start a process takes longer than
+            // all the rest, and far longer on a busy machine.
+            true => seat.starting = wanted,
+            false if wanted => seat.start_later(),
+            false => {}
+        }
         drop(desk);
-        // Told first: to start another process takes longer than all the rest, and far longer on a busy machine.
         self.after_change();
         // All that it sent has been taken: what it still held is nobody's.
         sweep::child_ended(worker.child.pid());
-        self.refill(&mut self.desk(), index, ready);
-        self.after_change();
     }
 
     /// Wakes everybody whom a death may concern: a wake-up that the dead worker got is lost otherwise.
@@ -122,23 +128,21 @@ impl Engine {
         }
     }
 
-    /// Fills an empty seat, at once after a worker that did its work, after a while otherwise.
-    fn refill(&self, desk: &mut Desk, index: usize, ready: bool) {
+    /// Whether another worker is of use.
+    fn is_wanted(&self, desk: &Desk) -> bool {
         let closing = self.control.head.closing.load(Relaxed) != 0;
         let wanted = !closing || desk.jobs().any(|job| job.accounted < job.fed || !job.input_over);
-        if desk.broken.is_some() || desk.stage == Stage::Terminated || !wanted {
-            return;
-        }
-        if !ready {
-            desk.seats[index].start_later();
-        } else if let Err(error) = self.start(desk, index) {
-            self.could_not_start(desk, index, error);
-        }
+        desk.broken.is_none() && desk.stage != Stage::Terminated && wanted
     }
 
-    pub(crate) fn could_not_start(&self, desk: &mut Desk, index: usize, error: Error) {
-        self.false_start(desk, index, error, BY_ITSELF);
-        desk.seats[index].start_later();
+    /// Fills a seat that is marked as `starting`.
+    pub(crate) fn refill(&self, index: usize) {
+        if let Err(error) = self.start(index) {
+            let mut desk = self.desk();
+            self.false_start(&mut desk, index, error, BY_ITSELF);
+            desk.seats[index].start_later();
+        }
+        self.after_change();
     }
 }
 

@@ -38,7 +38,7 @@ impl Engine {
         }
         let mut recalled = false;
         for index in 0..desk.seats.len() {
-            self.restart(&mut desk, index, now, &mut next);
+            Self::mark_due(&mut desk, index, now, &mut next);
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
             self.watch_end(&mut desk, index, now, &mut next);
@@ -52,6 +52,13 @@ impl Engine {
         desk.watched = watched;
         if watched {
             next.at_most(SELDOM.min(self.shortest(&desk)));
+        }
+        let mut due = desk.seats.iter().filter(|seat| seat.starting).map(|seat| seat.index);
+        // One at a time: in between it is seen who has ended.
+        if let (Some(first), more) = (due.next(), due.next().is_some()) {
+            drop(desk);
+            self.refill(first);
+            next.at_most(if more { Duration::ZERO } else { OFTEN });
         }
         next.0
     }
@@ -70,17 +77,17 @@ impl Engine {
         job.is_to_stop() || job.timeout.is_some() || self.config.memory_limit.is_some()
     }
 
-    fn restart(&self, desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
-        let Some(due) = desk.seats[index].retry_at else { return };
-        if desk.broken.is_some() || desk.stage == Stage::Terminated {
-            desk.seats[index].retry_at = None;
+    /// Marks a seat whose start is due.
+    fn mark_due(desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
+        let over = desk.broken.is_some() || desk.stage == Stage::Terminated;
+        let seat = &mut desk.seats[index];
+        let Some(due) = seat.retry_at else { return };
+        if over {
+            seat.retry_at = None;
         } else if due > now {
             next.at_most(due - now);
         } else {
-            if let Err(error) = self.start(desk, index) {
-                self.could_not_start(desk, index, error);
-            }
-            next.at_most(OFTEN);
+            (seat.retry_at, seat.starting) = (None, true);
         }
     }
 

@@ -1,12 +1,13 @@
 //! A pool from the outside: its making, its questions, its end.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::builder::Builder;
 use super::desk::{Desk, Stage};
+use super::seat::Seat;
 use super::{Engine, Inner};
 use crate::board::layout::phase;
 use crate::error::{Error, ErrorKind};
@@ -39,6 +40,8 @@ pub struct Stats {
 
 /// How long workers may take to leave in order, finalizer included, before they are killed.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(30);
+/// How long a question for the workers waits for one that is being started, which takes milliseconds.
+const STARTED_WITHIN: Duration = Duration::from_secs(1);
 
 impl Pool {
     /// A pool of so many workers.
@@ -74,12 +77,8 @@ impl Pool {
     /// The processes that are its workers now.
     pub fn worker_pids(&self) -> Vec<u32> {
         let Some(engine) = self.engine() else { return Vec::new() };
-        engine
-            .desk()
-            .seats
-            .iter()
-            .filter_map(|seat| Some(seat.worker.as_ref()?.child.pid()))
-            .collect()
+        let desk = engine.all_seated();
+        desk.seats.iter().filter_map(|seat| Some(seat.worker.as_ref()?.child.pid())).collect()
     }
 
     /// What it has done so far.
@@ -88,13 +87,11 @@ impl Pool {
         let mut desk = engine.desk();
         // What has been posted has ended, though nobody may have asked for it yet.
         desk.drain(&engine.control, None);
-        let busy = |seat: &&super::seat::Seat| {
-            seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING
-        };
+        let busy = |seat: &&Seat| seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING;
         Stats {
             items_finished: desk.finished,
             items_pending: desk.jobs().map(|job| job.fed - job.accounted).sum(),
-            workers_replaced: desk.seats.iter().map(super::seat::Seat::replaced).sum(),
+            workers_replaced: desk.seats.iter().map(Seat::replaced).sum(),
             workers_busy: desk.seats.iter().filter(busy).count(),
         }
     }
@@ -167,6 +164,13 @@ impl fmt::Debug for Pool {
 }
 
 impl Engine {
+    /// The desk when nobody is being started, or after a while.
+    fn all_seated(&self) -> MutexGuard<'_, Desk> {
+        let starting = |desk: &mut Desk| desk.seats.iter().any(|seat| seat.starting);
+        let waited = self.changed.wait_timeout_while(self.desk(), STARTED_WITHIN, starting);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     fn close(&self) {
         let mut desk = self.desk();
         desk.stage = desk.stage.max(Stage::Closed);
@@ -225,7 +229,7 @@ impl Engine {
     fn wait_for_workers(&self) {
         let end = Instant::now() + FAREWELL;
         let mut desk = self.desk();
-        while desk.seats.iter().any(|seat| seat.worker.is_some()) {
+        while desk.seats.iter().any(Seat::is_taken) {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 desk.seats
@@ -234,11 +238,7 @@ impl Engine {
                     .for_each(|worker| worker.child.kill());
             }
             let wait = left.max(Duration::from_millis(100)).min(Duration::from_secs(1));
-            desk = self
-                .changed
-                .wait_timeout(desk, wait)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            desk = self.changed.wait_timeout(desk, wait).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

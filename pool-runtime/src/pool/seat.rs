@@ -16,6 +16,8 @@ use crate::sys::socket::Socket;
 pub(crate) struct Seat {
     pub(crate) index: usize,
     pub(crate) worker: Option<Worker>,
+    /// The supervisor starts a worker for it now, or is about to.
+    pub(crate) starting: bool,
     /// When to try again, after a start that failed.
     pub(crate) retry_at: Option<Instant>,
     /// Workers that sat here and have ended.
@@ -77,6 +79,7 @@ impl Seat {
         Self {
             index,
             worker: None,
+            starting: false,
             retry_at: None,
             predecessors: 0,
             failures: 0,
@@ -88,9 +91,14 @@ impl Seat {
         &control.workers[self.index]
     }
 
+    /// Whether somebody sits here, or will in a moment.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.worker.is_some() || self.starting
+    }
+
     /// How many of its workers had a successor: the last one, when it has ended, has none.
     pub(crate) fn replaced(&self) -> u64 {
-        self.predecessors.saturating_sub(u64::from(self.worker.is_none()))
+        self.predecessors.saturating_sub(u64::from(!self.is_taken()))
     }
 
     /// What a live worker here has to do with the chunk of that run that begins at `first`.

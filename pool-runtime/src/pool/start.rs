@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::Engine;
-use super::desk::Desk;
+use super::desk::Stage;
 use super::errands::SOCKET;
 use super::seat::Worker;
 use crate::board::outbox::{PART, Reader, SEGMENT, SMALLEST_SEGMENT};
@@ -32,11 +32,26 @@ const THREAD_COUNTS: [&str; 7] = [
 ];
 
 impl Engine {
-    /// Starts a worker in an empty seat. Only on the supervisor's thread.
+    /// Starts a worker in an empty seat. Only on the supervisor's thread, and without the desk: the system takes milliseconds for
+    /// it, more on a busy machine, and others need the desk for every result meanwhile.
     ///
     /// # Errors
     /// Kind `Spawn`.
-    pub(crate) fn start(&self, desk: &mut Desk, index: usize) -> Result<(), Error> {
+    pub(crate) fn start(&self, index: usize) -> Result<(), Error> {
+        let worker = self.start_watched(index);
+        let mut desk = self.desk();
+        let stopped = desk.broken.is_some() || desk.stage == Stage::Terminated;
+        let seat = &mut desk.seats[index];
+        seat.starting = false;
+        let worker = worker?;
+        if stopped {
+            worker.child.kill();
+        }
+        (seat.retry_at, seat.worker) = (None, Some(worker));
+        Ok(())
+    }
+
+    fn start_watched(&self, index: usize) -> Result<Worker, Error> {
         let worker = self.try_start(index).map_err(|error| error.with_kind(ErrorKind::Spawn))?;
         let ward = self.ward.get().copied().unwrap_or(0);
         let supervisor = supervisor::get()?;
@@ -49,9 +64,7 @@ impl Engine {
             worker.child.reap();
             return Err(error.with_kind(ErrorKind::Spawn));
         }
-        desk.seats[index].retry_at = None;
-        desk.seats[index].worker = Some(worker);
-        Ok(())
+        Ok(worker)
     }
 
     fn try_start(&self, index: usize) -> Result<Worker, Error> {
