@@ -24,10 +24,11 @@ const SMALLEST: usize = 256 << 20;
 const PART: usize = 4;
 /// Blocks begin at multiples of this.
 const GRAIN: usize = 4096;
-/// Free memory beyond this is given back.
+/// Free memory beyond this is given back, if it is also more than what is in use: large blocks are used again while a job goes on.
 const KEPT_WARM: usize = 64 << 20;
-/// From this size on it is asked for before it is used, so that running out is an error.
-const ASK_FIRST: usize = 16 << 20;
+/// From this size on memory is asked for before it is used, so that running out is an error. The first pass of vectors of 8 MiB
+/// through a new pool went at 6.4 to 8.0 GB/s so, and at 6.0 to 6.4 when each page came as it was written.
+const ASK_FIRST: usize = 1 << 20;
 
 /// The segment, and which parts of it are in use.
 #[derive(Debug)]
@@ -49,7 +50,7 @@ impl Input {
         memory::forbid_new_writers(file.as_fd())?;
         Ok(Arc::new(Self {
             file,
-            space: Mutex::new(Space { free: vec![(0, map.len())], warm: Vec::new() }),
+            space: Mutex::new(Space { free: vec![(0, map.len())], warm: Vec::new(), in_use: 0 }),
             map,
             creator: fork::generation(),
         }))
@@ -69,12 +70,14 @@ impl Input {
     /// Kind `Encode` when the segment has no such room, `Io` when the machine has no such memory.
     pub(crate) fn block(self: &Arc<Self>, len: usize) -> Result<Block, Error> {
         let whole = len.max(1).checked_next_multiple_of(GRAIN).ok_or_else(|| too_large(len))?;
-        let at = self.space().take(whole).ok_or_else(|| too_large(len))?;
-        let block = Block { input: Arc::clone(self), at, len: whole, along: Mutex::default() };
-        if whole >= ASK_FIRST {
-            memory::allocate(self.file.as_fd(), at, whole)?;
+        let (at, warm) = self.space().take(whole).ok_or_else(|| too_large(len))?;
+        if whole >= ASK_FIRST && !warm {
+            self.map.populate(self.file.as_fd(), at, whole).inspect_err(|_| {
+                self.map.release(at, whole);
+                self.space().never_used(at, whole);
+            })?;
         }
-        Ok(block)
+        Ok(Block { input: Arc::clone(self), at, len: whole, along: Mutex::default() })
     }
 
     fn space(&self) -> std::sync::MutexGuard<'_, Space> {
@@ -176,12 +179,16 @@ struct Space {
     free: Vec<(usize, usize)>,
     /// Offset and length of blocks that were freed and still have their memory; the last freed last.
     warm: Vec<(usize, usize)>,
+    /// Bytes that are not free.
+    in_use: usize,
 }
 
 impl Space {
-    fn take(&mut self, len: usize) -> Option<usize> {
+    /// Gives the offset, and whether there is memory already.
+    fn take(&mut self, len: usize) -> Option<(usize, bool)> {
         if let Some(index) = self.warm.iter().rposition(|&(_, warm)| warm == len) {
-            return Some(self.warm.remove(index).0);
+            self.in_use += len;
+            return Some((self.warm.remove(index).0, true));
         }
         let index = self.free.iter().position(|&(_, free)| free >= len)?;
         let (at, free) = &mut self.free[index];
@@ -190,20 +197,27 @@ impl Space {
         if *free == 0 {
             self.free.remove(index);
         }
-        Some(taken)
+        self.in_use += len;
+        Some((taken, false))
     }
 
     /// Keeps the block warm, and says which blocks must now give their memory back (and then go to `insert_free`).
     fn give_back(&mut self, at: usize, len: usize) -> Vec<(usize, usize)> {
         self.warm.push((at, len));
+        self.in_use -= len;
         let mut total: usize = self.warm.iter().map(|(_, len)| len).sum();
         let mut cold = Vec::new();
-        while total > KEPT_WARM && !self.warm.is_empty() {
+        while total > KEPT_WARM.max(self.in_use) && !self.warm.is_empty() {
             let oldest = self.warm.remove(0);
             total -= oldest.1;
             cold.push(oldest);
         }
         cold
+    }
+
+    fn never_used(&mut self, at: usize, len: usize) {
+        self.in_use -= len;
+        self.insert_free(at, len);
     }
 
     fn insert_free(&mut self, at: usize, len: usize) {

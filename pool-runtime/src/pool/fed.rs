@@ -42,6 +42,8 @@ pub(super) struct Fed {
     pub(super) open: Option<Open>,
     /// Bytes of the next block.
     pub(super) block: usize,
+    /// Bytes of the block that the last item went into, which it has for itself if it is large.
+    pub(super) item: usize,
     pub(super) pace: FillPace,
     pub(super) patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
@@ -74,10 +76,10 @@ pub(super) enum Step {
     Stuck,
 }
 
-/// Input that is out at one time, unless the items themselves are larger.
+/// Input that is out at one time, unless that is too little for each worker to have an item.
 const INPUT_BUDGET: usize = 16 << 20;
-/// Results of a stream that its consumer has not taken, those that are still to come included.
-const RESULT_BUDGET: u64 = 64 << 20;
+/// Results of a stream that its consumer has not taken, those that are still to come included; with the same exception.
+const RESULT_BUDGET: usize = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
 /// Between two looks at whether a job that lends memory has ended: as long as what runs is given to end by itself.
@@ -144,6 +146,7 @@ impl Fed {
             cut: None,
             open: None,
             block: BLOCK,
+            item: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
@@ -239,7 +242,7 @@ impl Fed {
         };
         let room = room.min(by_results.max(u64::from(out == 0)));
         let at_rest = out == 0 || !self.streams || !job.received.is_much();
-        let budget = self.engine.input_budget(INPUT_BUDGET, self.block);
+        let budget = self.engine.budget(INPUT_BUDGET, self.block.max(self.item));
         let affordable = out == 0 || job.input_bytes < budget;
         let runs = self.open.is_some() || free_runs > 0;
         // A part of a chunk that can never become whole: the window is smaller than a chunk.
@@ -256,7 +259,10 @@ impl Fed {
     /// How many items a stream may be ahead of its consumer by the mean size of its results; a few until one is known.
     pub(super) fn ahead_by_results(&self, job: &Job) -> u64 {
         match job.result_bytes.checked_div(job.accounted) {
-            Some(mean) => RESULT_BUDGET / mean.max(1),
+            Some(mean) => {
+                let mean = (mean as usize).max(1);
+                (self.engine.budget(RESULT_BUDGET, mean) / mean) as u64
+            }
             None => 4 * self.engine.config.workers as u64,
         }
     }

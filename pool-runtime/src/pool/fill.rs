@@ -59,6 +59,9 @@ impl Fed {
         drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
+        if open.writer.count() > before {
+            self.item = open.writer.bytes();
+        }
         match filled {
             Filled::More if open.writer.room() > 0 => self.publish(false),
             Filled::More => self.publish(true),

@@ -54,7 +54,7 @@ use crate::job::Options;
 use crate::message::EncodedCall;
 use crate::registry::TaskDef;
 use crate::supervisor::{self, Ward};
-use crate::sys::fork;
+use crate::sys::{cpus, fork};
 use crate::worker;
 use background::Background;
 use builder::Config;
@@ -200,10 +200,11 @@ impl Engine {
         (std::mem::take(&mut desk.noticed), desk.broken.is_some())
     }
 
-    /// Bytes of input that may be out: `least`, or enough for every worker to have one item and for one to be written, as long
-    /// as that is at most an eighth of the machine's memory.
-    pub(crate) fn input_budget(&self, least: usize, item: usize) -> usize {
-        let enough = item.saturating_mul(self.config.workers + 1);
+    /// Bytes of input or of results that may be out: `least`, or enough for every worker to have one item and, if a core is left for
+    /// that, for the caller to write one meanwhile; as long as that is at most an eighth of the machine's memory.
+    pub(crate) fn budget(&self, least: usize, item: usize) -> usize {
+        let ahead = usize::from(cpus::available() > self.config.workers);
+        let enough = item.saturating_mul(self.config.workers + ahead);
         enough.min(self.config.memory_eighth).max(least)
     }
 }

@@ -186,6 +186,26 @@ impl Map {
         inside.then(|| unsafe { self.base.add(at) })
     }
 
+    /// Has memory behind a part of the file and maps it, now and all at once: that costs less than page by page as it is written,
+    /// and running out is an error here and not SIGBUS later. The mapping must be writable.
+    ///
+    /// # Errors
+    /// Kind `Io` when there is not enough.
+    pub(crate) fn populate(
+        &self,
+        file: BorrowedFd<'_>,
+        at: usize,
+        len: usize,
+    ) -> Result<(), Error> {
+        let populated = self.at(at, len).is_some_and(|from| {
+            // SAFETY: the range lies within this mapping, and the contents stay.
+            unsafe { rustix::mm::madvise(from.as_ptr().cast(), len, Advice::LinuxPopulateWrite) }
+                .is_ok()
+        });
+        // Kernels before 5.14 cannot, and the other call says why there is not enough.
+        if populated { Ok(()) } else { allocate(file, at, len) }
+    }
+
     /// Gives the memory behind a part back; it reads as zeros afterwards. The mapping must be writable.
     pub(crate) fn release(&self, at: usize, len: usize) {
         if let Some(from) = self.at(at, len).filter(|_| len > 0) {
