@@ -22,8 +22,10 @@ fn meet(directory: &Path, round: usize) {
 }
 
 #[pool_task]
-fn take(directory: PathBuf, number: usize, bytes: &[u8]) -> usize {
-    meet(&directory, number / WORKERS);
+fn take(directory: PathBuf, round: usize, bytes: &[u8]) -> usize {
+    if bytes.len() >= 1 << 20 {
+        meet(&directory, round);
+    }
     bytes.len()
 }
 
@@ -33,28 +35,45 @@ fn give(directory: PathBuf, len: usize, number: usize) -> Vec<u8> {
     vec![number as u8; len]
 }
 
+fn directory(scratch: &Scratch, mebibytes: usize) -> PathBuf {
+    let directory = scratch.at(&format!("{mebibytes}"));
+    std::fs::create_dir(&directory).expect("a directory");
+    directory
+}
+
 #[test]
 fn large_inputs() {
     let (_dog, scratch, pool) = (watchdog(), Scratch::new(), workers(WORKERS));
-    for mebibytes in [1, 7, 15, 16, 40] {
-        let directory = scratch.at(&format!("{mebibytes}"));
-        std::fs::create_dir(&directory).expect("a directory");
+    for mebibytes in [1, 7, 15, 16, 24] {
+        let directory = directory(&scratch, mebibytes);
         let bytes = vec![1; mebibytes << 20];
-        let items = (0..WORKERS * 3).map(|number| (number, &*bytes));
+        let items = (0..WORKERS * 3).map(|number| (number / WORKERS, &*bytes));
         let lens = par_starmap!(take(directory, _, _), items; pool = pool).expect("values");
         assert_eq!(lens, [bytes.len(); WORKERS * 3]);
     }
 }
 
 #[test]
+fn large_inputs_between_small_ones() {
+    let (_dog, scratch, pool) = (watchdog(), Scratch::new(), workers(WORKERS));
+    let directory = directory(&scratch, 24);
+    let (large, small) = (vec![1; 24 << 20], [1; 24]);
+    let items = (0..WORKERS * 3).flat_map(|number| {
+        let round = number / WORKERS;
+        [(round, &*large), (round, &small[..])]
+    });
+    let lens = par_starmap!(take(directory, _, _), items; pool = pool).expect("values");
+    assert_eq!(lens.iter().sum::<usize>(), (large.len() + small.len()) * WORKERS * 3);
+}
+
+#[test]
 fn large_results_of_a_stream() {
     let (_dog, scratch, pool) = (watchdog(), Scratch::new(), workers(WORKERS));
-    for mebibytes in [1, 20, 40] {
-        let directory = scratch.at(&format!("{mebibytes}"));
-        std::fs::create_dir(&directory).expect("a directory");
+    for mebibytes in [1, 24] {
+        let directory = directory(&scratch, mebibytes);
         let len = mebibytes << 20;
-        let all =
-            par_imap!(give(directory, len, _), 0..WORKERS * 8; pool = pool).expect("a stream");
+        let items = 0..WORKERS * 8;
+        let all = par_imap!(give(directory, len, _), items; pool = pool).expect("a stream");
         for (number, bytes) in all.enumerate() {
             let bytes = bytes.expect("a value");
             assert_eq!((bytes.len(), bytes[0]), (len, number as u8));

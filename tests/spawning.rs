@@ -15,6 +15,11 @@ fn square(x: u64) -> u64 {
 }
 
 #[pool_task]
+fn measure(bytes: &[u8]) -> usize {
+    bytes.len()
+}
+
+#[pool_task]
 fn open_descriptors(_x: u64) -> usize {
     descriptors(std::process::id())
 }
@@ -93,6 +98,16 @@ fn a_limit_of_file_sizes_is_an_error_and_not_the_end() {
     assert!(descendants(std::process::id()).is_empty(), "workers are left");
 }
 
+/// Where there is no room for an item in each worker, fewer run at a time.
+fn large_items_take_turns() {
+    let pool = Pool::new(2).expect("a pool");
+    for mebibytes in [80, 127] {
+        let bytes = vec![1_u8; mebibytes << 20];
+        let lens = par_map!(measure, [&*bytes; 6]; pool = &pool).expect("values");
+        assert_eq!(lens, [bytes.len(); 6]);
+    }
+}
+
 /// Which limit the program of the next test has, in KiB.
 const LIMIT: &str = "POOL_TEST_ADDRESSES";
 
@@ -103,6 +118,9 @@ fn a_pool_works_under_every_limit_of_addresses_from_2_gb_on() {
         limit(Resource::As, kib << 10);
         works_again();
         assert_eq!(Value::new(5_u64).and_then(|value| value.get()).expect("a small value"), 5);
+        if kib < 4_000_000 {
+            large_items_take_turns();
+        }
         if kib >= 3_000_000 {
             works_beside_another();
         }

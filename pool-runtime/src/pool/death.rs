@@ -66,12 +66,12 @@ impl Engine {
         desk.serve_backlog(&self.control);
         let wanted = self.is_wanted(&desk);
         let seat = &mut desk.seats[index];
-        match ready {
-            // By the look that follows, when all have heard of this death and of others: to start a process takes longer than
-            // all the rest, and far longer on a busy machine.
-            true => seat.starting = wanted,
-            false if wanted => seat.start_later(),
-            false => {}
+        if ready {
+            // By the look that follows, when all have heard of this death: to start a process takes longer than all the rest, and
+            // far longer on a busy machine.
+            seat.starting = wanted;
+        } else if wanted {
+            seat.start_later();
         }
         drop(desk);
         self.after_change();
@@ -129,7 +129,7 @@ impl Engine {
     }
 
     /// Whether another worker is of use.
-    fn is_wanted(&self, desk: &Desk) -> bool {
+    pub(crate) fn is_wanted(&self, desk: &Desk) -> bool {
         let closing = self.control.head.closing.load(Relaxed) != 0;
         let wanted = !closing || desk.jobs().any(|job| job.accounted < job.fed || !job.input_over);
         desk.broken.is_none() && desk.stage != Stage::Terminated && wanted

@@ -42,8 +42,6 @@ pub(super) struct Fed {
     pub(super) open: Option<Open>,
     /// Bytes of the next block.
     pub(super) block: usize,
-    /// Bytes of the block that the last item went into, which it has for itself if it is large.
-    pub(super) item: usize,
     pub(super) pace: FillPace,
     pub(super) patience: Patience,
     /// How long to sleep at most, next time; grows while nothing comes.
@@ -76,10 +74,10 @@ pub(super) enum Step {
     Stuck,
 }
 
-/// Input that is out at one time, unless that is too little for each worker to have an item.
+/// Input that is out at one time, unless that is too little for each worker to have an item, or a chunk of a given size.
 const INPUT_BUDGET: usize = 16 << 20;
 /// Results of a stream that its consumer has not taken, those that are still to come included; with the same exception.
-const RESULT_BUDGET: usize = 64 << 20;
+const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;
 /// Between two looks at whether a job that lends memory has ended: as long as what runs is given to end by itself.
@@ -146,7 +144,6 @@ impl Fed {
             cut: None,
             open: None,
             block: BLOCK,
-            item: BLOCK,
             pace: FillPace::new(chunk),
             patience: Patience::new(),
             sleep: FIRST_SLEEP,
@@ -242,8 +239,10 @@ impl Fed {
         };
         let room = room.min(by_results.max(u64::from(out == 0)));
         let at_rest = out == 0 || !self.streams || !job.received.is_much();
-        let budget = self.engine.budget(INPUT_BUDGET, self.block.max(self.item));
-        let affordable = out == 0 || job.input_bytes < budget;
+        let enough = self.engine.enough().saturating_mul(self.chunk.max(1)) as u64;
+        let affordable = out == 0
+            || job.input_bytes < INPUT_BUDGET
+            || (out < enough && self.engine.has_memory());
         let runs = self.open.is_some() || free_runs > 0;
         // A part of a chunk that can never become whole: the window is smaller than a chunk.
         let stranded = |open: &Open| out == 0 && open.writer.count() > open.published;
@@ -260,8 +259,8 @@ impl Fed {
     pub(super) fn ahead_by_results(&self, job: &Job) -> u64 {
         match job.result_bytes.checked_div(job.accounted) {
             Some(mean) => {
-                let mean = (mean as usize).max(1);
-                (self.engine.budget(RESULT_BUDGET, mean) / mean) as u64
+                let most = self.engine.config.memory_eighth as u64 / mean.max(1);
+                (RESULT_BUDGET / mean.max(1)).max(most.min(self.engine.enough() as u64))
             }
             None => 4 * self.engine.config.workers as u64,
         }
@@ -282,6 +281,8 @@ impl Fed {
         } else {
             out / 2
         };
+        // Each that comes back makes a worker idle.
+        let want = if out <= engine.enough() as u64 { 1 } else { want };
         engine.await_posts(want.max(1), self.sleep, || engine.has_news(slot, id));
         self.sleep = (self.sleep * 10).min(LONGEST_SLEEP);
     }

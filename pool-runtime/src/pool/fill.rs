@@ -59,9 +59,6 @@ impl Fed {
         drop(watched);
         self.pace.saw(max, start.elapsed());
         self.pulled += (open.writer.count() - before) as u64;
-        if open.writer.count() > before {
-            self.item = open.writer.bytes();
-        }
         match filled {
             Filled::More if open.writer.room() > 0 => self.publish(false),
             Filled::More => self.publish(true),
@@ -102,8 +99,16 @@ impl Fed {
             }
             _ => self.block,
         };
-        let writer = RunWriter::new(&self.engine.input, bytes, capacity, self.stride.is_none())?;
-        self.put_up(&mut Some(writer), self.pulled)
+        match RunWriter::new(&self.engine.input, bytes, capacity, self.stride.is_none()) {
+            Ok(writer) => self.put_up(&mut Some(writer), self.pulled),
+            // There will be room when some of it has come back.
+            Err(_) if self.has_items_out() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_items_out(&self) -> bool {
+        self.engine.desk().job(self.slot, self.id).is_some_and(|job| job.accounted < job.fed)
     }
 
     /// Puts a run on the board for what `writer` writes; `false`, and the writer is kept, when all runs are in use.

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::Engine;
-use super::desk::{Desk, Stage};
+use super::desk::Desk;
 use super::life::FAREWELL;
-use super::seat::{Doing, Sentence};
+use super::seat::{Doing, Seat, Sentence};
 use super::work::Job;
 use crate::board::claim;
 use crate::board::layout::phase;
@@ -38,7 +38,7 @@ impl Engine {
         }
         let mut recalled = false;
         for index in 0..desk.seats.len() {
-            Self::mark_due(&mut desk, index, now, &mut next);
+            Self::mark_due(&mut desk.seats[index], now, &mut next);
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
             self.watch_end(&mut desk, index, now, &mut next);
@@ -52,6 +52,9 @@ impl Engine {
         desk.watched = watched;
         if watched {
             next.at_most(SELDOM.min(self.shortest(&desk)));
+        }
+        if !self.is_wanted(&desk) {
+            self.fill_none(&mut desk);
         }
         let mut due = desk.seats.iter().filter(|seat| seat.starting).map(|seat| seat.index);
         // One at a time: in between it is seen who has ended.
@@ -78,16 +81,20 @@ impl Engine {
     }
 
     /// Marks a seat whose start is due.
-    fn mark_due(desk: &mut Desk, index: usize, now: Instant, next: &mut Next) {
-        let over = desk.broken.is_some() || desk.stage == Stage::Terminated;
-        let seat = &mut desk.seats[index];
-        let Some(due) = seat.retry_at else { return };
-        if over {
-            seat.retry_at = None;
-        } else if due > now {
-            next.at_most(due - now);
-        } else {
-            (seat.retry_at, seat.starting) = (None, true);
+    fn mark_due(seat: &mut Seat, now: Instant, next: &mut Next) {
+        match seat.retry_at {
+            Some(due) if due > now => next.at_most(due - now),
+            Some(_) => (seat.retry_at, seat.starting) = (None, true),
+            None => {}
+        }
+    }
+
+    /// No seat is filled any more, and nobody waits for that.
+    fn fill_none(&self, desk: &mut Desk) {
+        let empty = |seat: &&mut Seat| seat.starting || seat.retry_at.is_some();
+        for seat in desk.seats.iter_mut().filter(empty) {
+            (seat.starting, seat.retry_at) = (false, None);
+            self.changed.notify_all();
         }
     }
 

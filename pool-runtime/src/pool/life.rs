@@ -74,7 +74,7 @@ impl Pool {
         self.engine().map_or(0, |engine| engine.config.workers)
     }
 
-    /// The processes that are its workers now.
+    /// The processes that are its workers now. Waits a moment for one that is being started.
     pub fn worker_pids(&self) -> Vec<u32> {
         let Some(engine) = self.engine() else { return Vec::new() };
         let desk = engine.all_seated();
@@ -84,7 +84,7 @@ impl Pool {
     /// What it has done so far.
     pub fn stats(&self) -> Stats {
         let Some(engine) = self.engine() else { return Stats::default() };
-        let mut desk = engine.desk();
+        let mut desk = engine.all_seated();
         // What has been posted has ended, though nobody may have asked for it yet.
         desk.drain(&engine.control, None);
         let busy = |seat: &&Seat| seat.cell(&engine.control).phase.load(Relaxed) == phase::RUNNING;
@@ -166,7 +166,8 @@ impl fmt::Debug for Pool {
 impl Engine {
     /// The desk when nobody is being started, or after a while.
     fn all_seated(&self) -> MutexGuard<'_, Desk> {
-        let starting = |desk: &mut Desk| desk.seats.iter().any(|seat| seat.starting);
+        let starting =
+            |desk: &mut Desk| self.is_ours() && desk.seats.iter().any(|seat| seat.starting);
         let waited = self.changed.wait_timeout_while(self.desk(), STARTED_WITHIN, starting);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }

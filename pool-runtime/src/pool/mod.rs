@@ -127,7 +127,7 @@ pub(crate) struct Engine {
     pub(crate) input: Arc<Input>,
     pub(crate) config: Config,
     desk: Mutex<Desk>,
-    /// Goes with `desk`: a worker has ended, or a job.
+    /// Goes with `desk`: a worker has ended or has been started, or a job has ended.
     pub(crate) changed: Condvar,
     pub(crate) background: Background,
     /// Callers that are inside of their input.
@@ -200,12 +200,14 @@ impl Engine {
         (std::mem::take(&mut desk.noticed), desk.broken.is_some())
     }
 
-    /// Bytes of input or of results that may be out: `least`, or enough for every worker to have one item and, if a core is left for
-    /// that, for the caller to write one meanwhile; as long as that is at most an eighth of the machine's memory.
-    pub(crate) fn budget(&self, least: usize, item: usize) -> usize {
-        let ahead = usize::from(cpus::available() > self.config.workers);
-        let enough = item.saturating_mul(self.config.workers + ahead);
-        enough.min(self.config.memory_eighth).max(least)
+    /// So many items keep every worker busy; one more if a core is left for the caller to write it meanwhile.
+    pub(crate) fn enough(&self) -> usize {
+        self.config.workers + usize::from(cpus::available() > self.config.workers)
+    }
+
+    /// Whether all jobs together have no more input out than they may: an eighth of the machine's memory, and half of the segment.
+    pub(crate) fn has_memory(&self) -> bool {
+        self.input.in_use() < self.config.memory_eighth.min(self.input.len() / 2)
     }
 }
 

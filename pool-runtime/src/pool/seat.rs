@@ -98,7 +98,7 @@ impl Seat {
 
     /// How many of its workers had a successor: the last one, when it has ended, has none.
     pub(crate) fn replaced(&self) -> u64 {
-        self.predecessors.saturating_sub(u64::from(!self.is_taken()))
+        self.predecessors.saturating_sub(u64::from(self.worker.is_none()))
     }
 
     /// What a live worker here has to do with the chunk of that run that begins at `first`.

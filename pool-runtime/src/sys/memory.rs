@@ -59,7 +59,7 @@ pub(crate) fn len(file: BorrowedFd<'_>) -> Result<usize, Error> {
     }
 }
 
-/// From now on nobody can make a writable mapping; those that are there stay.
+/// From now on nobody can make a writable mapping; those that are there stay. Nor can memory be given back.
 ///
 /// # Errors
 /// Kind `Io` on kernels before 5.1.
@@ -73,7 +73,8 @@ pub(crate) fn forbid_new_writers(file: BorrowedFd<'_>) -> Result<(), Error> {
 /// # Errors
 /// Kind `Io` when there is not enough.
 pub(crate) fn allocate(file: BorrowedFd<'_>, at: usize, len: usize) -> Result<(), Error> {
-    rustix::fs::fallocate(file, FallocateFlags::KEEP_SIZE, at as u64, len as u64)
+    let flags = FallocateFlags::KEEP_SIZE;
+    rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, at as u64, len as u64))
         .map_err(|error| Error::os(&format!("allocating {len} bytes of shared memory"), error))
 }
 
@@ -202,7 +203,7 @@ impl Map {
             unsafe { rustix::mm::madvise(from.as_ptr().cast(), len, Advice::LinuxPopulateWrite) }
                 .is_ok()
         });
-        // Kernels before 5.14 cannot, and the other call says why there is not enough.
+        // Kernels before 5.14 cannot, and this one says why there is not enough.
         if populated { Ok(()) } else { allocate(file, at, len) }
     }
 
