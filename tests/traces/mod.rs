@@ -1,4 +1,5 @@
 //! What the tests of handles in a manager share: values, and traces by which one sees whether they are still there.
+#![allow(dead_code, reason = "each test uses a part of it")]
 
 use std::thread;
 use std::time::{Duration, Instant};
