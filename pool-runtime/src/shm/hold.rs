@@ -79,13 +79,14 @@ impl Hold {
         let mut largest = None;
         for class in classes_for(about.size, about.align).filter(|&class| own.arena.reaches(class))
         {
-            if let Some((slot, generation)) = reserve(own, class)? {
+            let reserved = reserve(own, class);
+            // A place that was looked at meanwhile may have been the last that a queue had.
+            after_burials(own);
+            if let Some((slot, generation)) = reserved? {
                 let hold = Self { own, slot, generation };
                 hold.prepare(about)?;
                 fill(&hold);
                 slot::publish(own.arena, slot as usize, generation);
-                // A place that was looked at meanwhile may have been the last that a queue had.
-                after_burials(own);
                 return Ok(hold);
             }
             largest = Some(class);
