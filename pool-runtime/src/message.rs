@@ -14,7 +14,8 @@ use crate::sys::memory;
 use crate::sys::socket::Socket;
 use crate::task::Call;
 
-/// The first message of a parent, sent before the child starts, so that the child need not wait for it.
+/// The first message of a parent, sent before the child starts, so that the child need not wait for it; to a worker as soon as its
+/// end will be noticed.
 /// With it come the descriptors of the arena and of whatever the role needs.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Hello {

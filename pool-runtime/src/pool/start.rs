@@ -1,7 +1,7 @@
 //! Starting workers: what a new one is given, and how it finds it.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use super::Engine;
@@ -31,6 +31,12 @@ const THREAD_COUNTS: [&str; 7] = [
     "NUMEXPR_NUM_THREADS",
 ];
 
+/// What a new worker is told, with the segment for its results.
+struct Greeting {
+    hello: Hello,
+    results: OwnedFd,
+}
+
 impl Engine {
     /// Starts a worker in an empty seat. Only on the supervisor's thread, and without the desk: the system takes milliseconds for
     /// it, more on a busy machine, and others need the desk for every result meanwhile.
@@ -51,53 +57,52 @@ impl Engine {
         Ok(())
     }
 
+    /// A worker hears what it is to do only when its end will be noticed: one that could not be watched has taken no work with it.
     fn start_watched(&self, index: usize) -> Result<Worker, Error> {
-        let worker = self.try_start(index).map_err(|error| error.with_kind(ErrorKind::Spawn))?;
-        let ward = self.ward.get().copied().unwrap_or(0);
-        let supervisor = supervisor::get()?;
-        let watched = supervisor
-            .watch(&worker.child, ward, index as u32)
-            .and_then(|()| supervisor.watch(&worker.socket, ward, index as u32 | SOCKET));
-        if let Err(error) = watched {
-            supervisor.unwatch(&worker.child);
+        let spawned = |error: Error| error.with_kind(ErrorKind::Spawn);
+        let (worker, hello) = self.spawn_worker(index).map_err(spawned)?;
+        if let Err(error) = self.watch(&worker, index).and_then(|()| self.greet(&worker, &hello)) {
+            if let Ok(supervisor) = supervisor::get() {
+                supervisor.unwatch(&worker.child);
+                supervisor.unwatch(&worker.socket);
+            }
             worker.child.kill();
             worker.child.reap();
-            return Err(error.with_kind(ErrorKind::Spawn));
+            return Err(spawned(error));
         }
         Ok(worker)
     }
 
-    fn try_start(&self, index: usize) -> Result<Worker, Error> {
+    fn watch(&self, worker: &Worker, index: usize) -> Result<(), Error> {
+        let ward = self.ward.get().copied().unwrap_or(0);
+        let supervisor = supervisor::get()?;
+        supervisor.watch(&worker.child, ward, index as u32)?;
+        supervisor.watch(&worker.socket, ward, index as u32 | SOCKET)
+    }
+
+    fn greet(&self, worker: &Worker, hello: &Greeting) -> Result<(), Error> {
+        let descriptors =
+            [tree::arena()?, self.control_file.as_fd(), self.input.file(), hello.results.as_fd()];
+        match message::send(&worker.socket, &hello.hello, &descriptors) {
+            // It has ended already, which is seen by the watch.
+            Err(error) if error.kind() == ErrorKind::Disconnected => Ok(()),
+            sent => sent,
+        }
+    }
+
+    fn spawn_worker(&self, index: usize) -> Result<(Worker, Greeting), Error> {
         let (sizes, parts) = (SMALLEST_SEGMENT..=SEGMENT, PART * self.config.workers.max(1));
         let (results, map) = memory::create_mapped("pool-results", sizes, parts, Access::Read)?;
         let (ours, theirs) = socket::pair()?;
         let id = random::id()?;
-        let hello = Hello {
-            id,
-            role: Role::Worker(WorkerHello {
-                index,
-                input_len: self.input.len(),
-                results_len: map.len(),
-                initializer: self.config.initializer.clone(),
-                finalizer: self.config.finalizer.clone(),
-                max_tasks: self.config.max_tasks,
-                memory_limit: self.config.memory_limit,
-            }),
-            surroundings: Surroundings {
-                name: format!("pool-worker-{index}"),
-                ..self.surroundings()
-            },
-        };
-        let descriptors =
-            [tree::arena()?, self.control_file.as_fd(), self.input.file(), results.as_fd()];
-        message::send(&ours, &hello, &descriptors)?;
+        let hello = self.hello(id, index, map.len());
         let start = Start {
             environment: child::environment(&self.changes(), id),
             title: &std::env::args_os().next().unwrap_or_default(),
             executable: self.config.executable.as_deref(),
         };
         let child = spawn::spawn(&start, &theirs.into())?;
-        Ok(Worker {
+        let worker = Worker {
             child,
             socket: ours,
             reader: Reader::new(map),
@@ -108,7 +113,27 @@ impl Engine {
             leaving: None,
             kept: None,
             ahead: None,
-        })
+        };
+        Ok((worker, Greeting { hello, results }))
+    }
+
+    fn hello(&self, id: u128, index: usize, results_len: usize) -> Hello {
+        Hello {
+            id,
+            role: Role::Worker(WorkerHello {
+                index,
+                input_len: self.input.len(),
+                results_len,
+                initializer: self.config.initializer.clone(),
+                finalizer: self.config.finalizer.clone(),
+                max_tasks: self.config.max_tasks,
+                memory_limit: self.config.memory_limit,
+            }),
+            surroundings: Surroundings {
+                name: format!("pool-worker-{index}"),
+                ..self.surroundings()
+            },
+        }
     }
 
     fn surroundings(&self) -> Surroundings {
