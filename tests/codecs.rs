@@ -247,3 +247,75 @@ fn unpickleable_result_twenty_times_loses_no_worker() {
     }
     assert_eq!(before.expect("values"), pool.worker_pids());
 }
+
+/// Serde numbers these otherwise when it reads than when it writes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Course {
+    #[serde(skip)]
+    _Hidden,
+    #[serde(alias = "Up", alias = "Upwards")]
+    North,
+    #[serde(skip)]
+    _Cache(u32),
+    South(u32),
+    East {
+        by: u8,
+    },
+}
+
+#[pool_task]
+fn turned(course: Course) -> Course {
+    match course {
+        Course::North => Course::South(7),
+        Course::South(by) => Course::East { by: by as u8 },
+        Course::East { .. } => Course::North,
+        hidden => hidden,
+    }
+}
+
+#[test]
+fn a_variant_arrives_as_itself_though_others_are_skipped() {
+    let courses = [Course::North, Course::South(3), Course::East { by: 9 }];
+    let turned = par_map!(turned, courses.clone()).expect("values");
+    assert_eq!(turned, courses.map(self::turned));
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Renamed {
+    First,
+    #[serde(rename(serialize = "other", deserialize = "Second"))]
+    Second(u8),
+}
+
+#[pool_task]
+fn same(value: Renamed) -> Renamed {
+    value
+}
+
+#[test]
+fn a_variant_with_two_names_arrives_by_its_number() {
+    let values = [Renamed::First, Renamed::Second(5)];
+    assert_eq!(par_map!(same, values.clone()).expect("values"), values);
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Sparse {
+    before: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    perhaps: Option<u8>,
+}
+
+#[pool_task]
+fn perhaps(all: Vec<Sparse>) -> usize {
+    all.iter().filter(|one| one.perhaps.is_some()).count()
+}
+
+#[test]
+fn a_field_that_is_left_out_is_an_error_that_names_it() {
+    let whole = Sparse { before: 1, perhaps: Some(2) };
+    assert_eq!(par_apply!(perhaps(vec![whole.clone()])).expect("a value"), 1);
+    let error = par_apply!(perhaps(vec![Sparse { perhaps: None, ..whole }])).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    let text = error.to_string();
+    assert!(text.contains("`perhaps`") && text.contains("Json<T>"), "{text}");
+}

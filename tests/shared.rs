@@ -252,6 +252,17 @@ fn parts_of_a_buffer_are_written_and_read_in_place() {
 }
 
 #[test]
+fn a_whole_buffer_is_an_argument_too() {
+    let pool = pool();
+    let buffer = SharedBuffer::from_slice(&[1.0, 2.0, 3.0]).expect("a buffer");
+    assert_eq!(sum(&buffer), 6.0);
+    assert_eq!(par_apply!(sum(&buffer); pool = &pool).expect("sums"), 6.0);
+    assert_eq!(par_map!(sum, [&buffer, &buffer]; pool = &pool).expect("sums"), [6.0, 6.0]);
+    let sum = par_apply_async!(sum(&buffer); pool = &pool).expect("a result to come");
+    assert_eq!(sum.get().expect("sums"), 6.0);
+}
+
+#[test]
 fn after_a_call_that_failed_nobody_touches_the_parts() {
     let pool = pool();
     let mut buffer = SharedBuffer::<u64>::zeroed(1 << 16).expect("a buffer");

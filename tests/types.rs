@@ -2,12 +2,14 @@
 
 mod common;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use common::{watchdog, workers};
+use pool_runtime::bytemuck;
 use pool_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +81,9 @@ echoes! {
     deques: VecDeque<u8> = VecDeque::from([1, 2, 3]);
     boxes: Box<Shape> = Box::new(Shape::Nothing);
     durations: Duration = Duration::ZERO, Duration::from_nanos(1_500_000_001);
+    maybe_owned: Cow<'static, str> = Cow::Borrowed("a"), Cow::Owned("b".into());
+    maybe_owned_inside: (Vec<Cow<'static, str>>, Option<Cow<'static, [u8]>>) =
+        (vec!["a".into(), String::from("b").into()], Some(vec![1, 2].into())), (vec![], None);
     addresses: IpAddr = "127.0.0.1".parse().unwrap(), "::1".parse().unwrap();
 }
 
@@ -207,4 +212,55 @@ fn a_path_that_is_borrowed_is_given_as_its_owner() {
     let found =
         par_map!(extension, ["a.rs", "b"].map(|path| Path::new(path).to_owned()); pool = pool);
     assert_eq!(found.unwrap(), [Some("rs".to_owned()), None]);
+}
+
+#[pool_task]
+fn shout(word: Cow<'static, str>) -> Cow<'static, str> {
+    if word.is_empty() { "nothing".into() } else { word.to_uppercase().into() }
+}
+
+#[test]
+fn what_may_own_what_it_holds_is_owned_where_it_arrives() {
+    #[pool_task]
+    fn all(words: &[Cow<'static, str>], last: Option<Cow<'static, str>>) -> String {
+        format!("{}{last:?}", words.concat())
+    }
+
+    let (_dog, pool) = (watchdog(), workers(2));
+    let words: [Cow<'static, str>; 3] = ["a".into(), String::from("b").into(), "".into()];
+    let shouted = par_map!(shout, words.clone(); pool = pool).unwrap();
+    assert_eq!(shouted, ["A", "B", "nothing"]);
+    assert_eq!(par_apply!(shout("c".into()); pool = pool).unwrap(), "C");
+    assert_eq!(par_apply!(all(&words, None); pool = pool).unwrap(), "abNone");
+}
+
+/// Aligned to more than the items of a job are.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[bytemuck(crate = "pool_runtime::bytemuck")]
+#[repr(C, align(32))]
+struct Lane {
+    x: [f32; 8],
+}
+
+#[pool_task]
+fn add_lanes(factor: f32, lanes: &[Lane], more: &[Lane]) -> f32 {
+    assert!(lanes.as_ptr().is_aligned() && more.as_ptr().is_aligned());
+    factor * lanes.iter().chain(more).flat_map(|lane| lane.x).sum::<f32>()
+}
+
+#[test]
+fn slices_of_widely_aligned_numbers() {
+    let (_dog, pool) = (watchdog(), workers(2));
+    let one = Lane { x: [1.0; 8] };
+    let lanes = [vec![one; 3], vec![], vec![one]];
+    let sums = par_map!(add_lanes(1.0, _, []), &lanes; pool = pool).unwrap();
+    assert_eq!(sums, [24.0, 0.0, 8.0]);
+    let factors = (0..100).map(|factor| factor as f32);
+    let sums = par_map!(add_lanes(_, &lanes[0], &[one]), factors.clone(); pool = pool).unwrap();
+    assert_eq!(sums, factors.map(|factor| factor * 32.0).collect::<Vec<_>>());
+    let sum = par_apply!(add_lanes(1.0, &[one, one], &lanes[2]); pool = pool);
+    assert_eq!(sum.unwrap(), 24.0);
+    let buffer = SharedBuffer::from_slice(&[one; 5]).unwrap();
+    let sums = par_map!(add_lanes(1.0, _, &[one]), buffer.split(2); pool = pool).unwrap();
+    assert_eq!(sums, [32.0, 24.0]);
 }

@@ -5,7 +5,8 @@ use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::visit::{self, Visit};
 use syn::{
-    Error, FnArg, Lifetime, Pat, Result, ReturnType, Signature, Type, TypeImplTrait, TypeReference,
+    Error, FnArg, GenericArgument, Lifetime, Pat, PathArguments, PathSegment, Result, ReturnType,
+    Signature, Type, TypeImplTrait, TypeReference,
 };
 
 /// How a parameter is taken.
@@ -73,7 +74,7 @@ impl Kind {
         match self {
             Self::Owned(ty) => quote!(__p::Owned<#ty, __p::Level<{ __p::level_of!(#ty) }>>),
             Self::Ref(ty) => quote!(__p::Ref<#ty, __p::Level<{ __p::level_of!(#ty) }>>),
-            Self::Slice(ty) => quote!(__p::Slice<#ty, __p::Level<{ __p::level_of!(#ty) }>>),
+            Self::Slice(ty) => quote!(__p::Slice<#ty, __p::Level<{ __p::level_of!(in [#ty]) }>>),
             Self::SliceMut(ty) => quote_spanned!(ty.span()=> __p::SliceMut<#ty>),
             Self::Str => quote!(__p::Str),
         }
@@ -288,6 +289,17 @@ impl<'ast> Visit<'ast> for Inside {
         ));
     }
 
+    /// A `Cow<'static, T>` owns what it holds when serde has made it.
+    fn visit_path_segment(&mut self, segment: &'ast PathSegment) {
+        match &segment.arguments {
+            PathArguments::AngleBracketed(given) if segment.ident == "Cow" => {
+                let others = given.args.iter().filter(|argument| !is_static(argument));
+                others.for_each(|argument| self.visit_generic_argument(argument));
+            }
+            _ => visit::visit_path_segment(self, segment),
+        }
+    }
+
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
         let message = if lifetime.ident == "static" {
             "what a worker is given does not live for ever: name a type that owns what it holds"
@@ -303,6 +315,10 @@ impl<'ast> Visit<'ast> for Inside {
         }
         visit::visit_type(self, ty);
     }
+}
+
+fn is_static(argument: &GenericArgument) -> bool {
+    matches!(argument, GenericArgument::Lifetime(lifetime) if lifetime.ident == "static")
 }
 
 /// A lifetime that is not `'_`.

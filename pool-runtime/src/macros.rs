@@ -28,7 +28,7 @@
 /// |---|---|
 /// | `T` | a `T`; as an item also a `&T` |
 /// | `&T` | a `T` or a `&T` |
-/// | `&[T]` | anything `AsRef<[T]>`; plain numbers are read where they lie, without a copy in the worker |
+/// | `&[T]` | anything `AsRef<[T]>`; plain numbers are read where they lie, without a copy in the worker (aligned to more than 16 bytes, perhaps with one) |
 /// | `&str` | anything `AsRef<str>`, read where it lies |
 /// | `&mut [T]` | a part of a shared buffer, written where it lies |
 ///

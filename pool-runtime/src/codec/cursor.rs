@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::error::{Error, ErrorKind};
 
-/// Every value begins at a multiple of this, so that a slice of any `Pod` type can be read where it lies.
+/// Every value begins at a multiple of this, so that a slice of any `Pod` type of no wider alignment can be read where it lies.
 pub const ALIGN: usize = 16;
 
 /// Rounds `n` up to a multiple of [`ALIGN`].

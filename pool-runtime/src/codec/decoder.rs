@@ -3,12 +3,14 @@
 
 use std::fmt;
 
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor,
 };
 
 use super::cursor::In;
+use super::naming;
 use crate::error::{Error, ErrorKind};
 
 /// How many elements of no bytes (`()`, a struct without fields) one value may hold: enough for any use, and few enough to
@@ -252,10 +254,10 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        names: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.nested(|decoder| visitor.visit_enum(Variant { decoder }))
+        self.nested(|decoder| visitor.visit_enum(Variant { decoder, names }))
     }
 
     fn is_human_readable(&self) -> bool {
@@ -322,9 +324,10 @@ impl<'de> MapAccess<'de> for Elements<'_, '_, 'de> {
     }
 }
 
-/// An enum: the number of its variant in four bytes, then what the variant holds.
+/// An enum: the tag of its variant in four bytes, then what the variant holds.
 struct Variant<'a, 'i, 'de> {
     decoder: &'a mut Decoder<'i, 'de>,
+    names: &'static [&'static str],
 }
 
 impl<'de> EnumAccess<'de> for Variant<'_, '_, 'de> {
@@ -332,9 +335,12 @@ impl<'de> EnumAccess<'de> for Variant<'_, '_, 'de> {
     type Variant = Self;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Failure> {
-        let index = u32::from_le_bytes(self.decoder.array()?);
-        let value = seed.deserialize(IntoDeserializer::<Failure>::into_deserializer(index))?;
-        Ok((value, self))
+        let tag = u32::from_le_bytes(self.decoder.array()?);
+        let value = match naming::of_tag(tag, self.names) {
+            (Some(name), _) => seed.deserialize(BorrowedStrDeserializer::new(name)),
+            (None, number) => seed.deserialize(number.into_deserializer()),
+        };
+        Ok((value?, self))
     }
 }
 

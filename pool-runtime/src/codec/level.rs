@@ -14,7 +14,7 @@ use bytemuck::{CheckedBitPattern, NoUninit, Pod};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::cursor::{In, Out, Stop};
+use super::cursor::{ALIGN, In, Out, Stop};
 use crate::error::Error;
 
 /// Through serde, as bincode lays it out.
@@ -27,6 +27,8 @@ pub(crate) const VEC: u8 = 2;
 pub(crate) const CHECKED: u8 = 3;
 /// A file or socket: its descriptor goes beside the bytes.
 pub(crate) const DESCRIPTOR: u8 = 4;
+/// Only of a slice's elements: plain bytes that may lie where no such value may, since the type is aligned to more than `ALIGN`.
+pub(crate) const WIDE: u8 = 5;
 /// Not at all. The definition does not compile, for a reason that [`Sendable`] gives.
 pub(crate) const NONE: u8 = u8::MAX;
 
@@ -83,6 +85,14 @@ impl<T: ?Sized> Fallback for Probe<T> {}
 impl<T: Pod> Probe<T> {
     /// Whether it is plain bytes.
     pub const IS_POD: bool = true;
+}
+
+impl<T> Probe<T> {
+    /// The level of a slice of `T`, when that of `T` is `level`.
+    #[must_use]
+    pub const fn in_slice(level: u8) -> u8 {
+        if level == POD && align_of::<T>() > ALIGN { WIDE } else { level }
+    }
 }
 
 impl<T: Pod> Probe<Vec<T>> {
@@ -146,10 +156,13 @@ pub trait Writable<V> {}
 
 impl<T> Writable<Verdict<POD>> for T {}
 
-/// The number of the level of a concrete type.
+/// The number of the level of a concrete type; with `in [T]`, of a slice of it. No type begins with `in`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __level {
+    (in [$t:ty]) => {
+        $crate::__private::Probe::<$t>::in_slice($crate::__level!($t))
+    };
     ($t:ty) => {{
         #[allow(
             unused_imports,

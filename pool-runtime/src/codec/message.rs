@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::bulk;
 use super::cursor::In;
+use super::naming::Named;
 use super::values;
 use crate::error::{Error, ErrorKind};
 
@@ -18,7 +19,7 @@ pub(crate) fn encode<T: Serialize + ?Sized>(message: &T, bytes: &mut Vec<u8>) ->
         bytes.extend_from_slice(elements);
         return Ok(());
     }
-    bincode::serde::encode_into_std_write(message, bytes, bincode::config::legacy())
+    bincode::serde::encode_into_std_write(Named(message), bytes, bincode::config::legacy())
         .map(drop)
         .map_err(|error| values::refused(&error))
 }

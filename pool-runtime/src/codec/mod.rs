@@ -10,6 +10,7 @@ mod descriptor;
 mod json;
 mod level;
 pub(crate) mod message;
+mod naming;
 mod plain;
 pub(crate) mod slice;
 #[cfg(test)]

@@ -71,12 +71,20 @@ impl<T: Pod> Codec<Vec<T>> for Level<VEC> {
     #[inline]
     fn decode(input: &mut In<'_>) -> Result<Vec<T>, Error> {
         let count = input.len()?;
-        let bytes = input.take(bytes_of_elements::<T>(count)?)?;
-        let mut values: Vec<T> = zeroed(count)?;
-        expect_filling(values.as_mut_ptr().cast(), bytes.len());
-        bytemuck::cast_slice_mut(&mut values).copy_from_slice(bytes);
-        Ok(values)
+        copied(count, input.take(bytes_of_elements::<T>(count)?)?)
     }
+}
+
+/// `count` elements in memory of their own, where a `T` may lie. `bytes` are as many as [`bytes_of_elements`] says.
+///
+/// # Errors
+/// Kind `Decode` when the allocation is refused.
+#[inline]
+pub(crate) fn copied<T: Pod>(count: usize, bytes: &[u8]) -> Result<Vec<T>, Error> {
+    let mut values: Vec<T> = zeroed(count)?;
+    expect_filling(values.as_mut_ptr().cast(), bytes.len());
+    bytemuck::cast_slice_mut(&mut values).copy_from_slice(bytes);
+    Ok(values)
 }
 
 /// How many bytes `count` elements take.
@@ -98,12 +106,17 @@ pub(crate) fn zeroed<T: Zeroable + Pod>(count: usize) -> Result<Vec<T>, Error> {
     bytemuck::allocation::try_zeroed_vec(count).map_err(|()| too_many(count))
 }
 
+/// Lies where an element of no size may, also one that is aligned to as much as a page.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, align(4096))]
+struct Nothing {}
+
 /// A slice of `count` elements of no size. No loop over the elements, so that a count from outside costs no time.
 ///
 /// # Errors
-/// Kind `Decode` for a type aligned to more than 16 bytes.
+/// Kind `Decode` for a type aligned to more than a page.
 pub(crate) fn nothings<T: Pod>(count: usize) -> Result<&'static [T], Error> {
-    const NOTHINGS: &[[u128; 0]] = &[[]; usize::MAX];
+    const NOTHINGS: &[Nothing] = &[Nothing {}; usize::MAX];
     bytemuck::try_cast_slice(&NOTHINGS[..count]).map_err(|_| too_many(count))
 }
 

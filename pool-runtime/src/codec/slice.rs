@@ -2,10 +2,13 @@
 //!
 //! Each begins with a word that tells which: the bytes follow, or they say which part of a shared buffer is meant.
 
-use bytemuck::Pod;
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use bytemuck::{Pod, PodCastError};
 
 use super::cursor::{ALIGN, In, Out, Stop};
-use super::level::{CHECKED, Codec, DESCRIPTOR, Level, NONE, POD, SERDE, VEC};
+use super::level::{CHECKED, Codec, DESCRIPTOR, Level, NONE, POD, SERDE, VEC, WIDE};
 use super::plain;
 use crate::error::{Error, ErrorKind};
 use crate::task::part;
@@ -106,6 +109,59 @@ fn view<'a, T: Pod>(input: &mut In<'a>) -> Result<&'a [T], Error> {
     cast(input.take(plain::bytes_of_elements::<T>(count)?)?)
 }
 
+/// An item begins at a multiple of `ALIGN`, and of no more: elements that want more are read where they lie by chance only.
+impl<T: Pod> SliceCodec<T> for Level<WIDE> {
+    type Held<'a> = Cow<'a, [T]>;
+    /// The copy, once there is one. Not made in `keep`, because the bytes may lie elsewhere when the next items of the job come.
+    type Kept = OnceCell<Vec<T>>;
+
+    fn encode(values: &[T], out: &mut Out<'_>) -> Result<(), Stop> {
+        <Level<POD> as SliceCodec<T>>::encode(values, out)
+    }
+
+    fn size(values: &[T]) -> Result<usize, Error> {
+        <Level<POD> as SliceCodec<T>>::size(values)
+    }
+
+    fn read<'a>(input: &mut In<'a>) -> Result<Cow<'a, [T]>, Error> {
+        match input.u64()? {
+            INLINE => wide(input),
+            PART => cast(part::read(input)?).map(Cow::Borrowed),
+            _ => Err(no_slice()),
+        }
+    }
+
+    fn keep(_: In<'_>) -> Result<OnceCell<Vec<T>>, Error> {
+        Ok(OnceCell::new())
+    }
+
+    fn kept<'h>(kept: &'h OnceCell<Vec<T>>, mut input: In<'h>) -> Result<&'h [T], Error> {
+        if let Some(copy) = kept.get() {
+            return Ok(copy);
+        }
+        Ok(match Self::read(&mut input)? {
+            Cow::Borrowed(values) => values,
+            Cow::Owned(copy) => kept.get_or_init(|| copy),
+        })
+    }
+}
+
+fn wide<'a, T: Pod>(input: &mut In<'a>) -> Result<Cow<'a, [T]>, Error> {
+    let count = input.len()?;
+    input.align(ALIGN)?;
+    if size_of::<T>() == 0 {
+        return plain::nothings(count).map(Cow::Borrowed);
+    }
+    let bytes = input.take(plain::bytes_of_elements::<T>(count)?)?;
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(values) => Ok(Cow::Borrowed(values)),
+        Err(PodCastError::TargetAlignmentGreaterAndInputNotAligned) => {
+            plain::copied(count, bytes).map(Cow::Owned)
+        }
+        Err(_) => Err(no_slice()),
+    }
+}
+
 /// The bytes as elements.
 ///
 /// # Errors
@@ -178,4 +234,61 @@ fn elements<T, L: Codec<T>>(input: &mut In<'_>) -> Result<Vec<T>, Error> {
         values.push(L::decode(input)?);
     }
     Ok(values)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Debug, PartialEq, Pod, bytemuck::Zeroable)]
+    #[repr(C, align(32))]
+    struct Lane([u64; 4]);
+
+    type Wide = Level<WIDE>;
+
+    /// Calls `check` with one encoded slice, once where its elements may lie and once where they may not.
+    fn in_both_places(values: &[Lane], check: impl Fn(&[u8], bool)) {
+        for before in [0, ALIGN] {
+            let mut room = vec![Lane([0; 4]); 8];
+            let room: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut room)[before..];
+            let mut out = Out::new(room);
+            Wide::encode(values, &mut out).unwrap();
+            // The elements stand `ALIGN` behind the beginning.
+            check(out.written(), before == ALIGN);
+        }
+    }
+
+    #[test]
+    fn elements_are_copied_only_where_they_may_not_lie() {
+        let lanes = [Lane([1; 4]), Lane([2; 4])];
+        in_both_places(&lanes, |bytes, aligned| {
+            let held = Wide::read(&mut In::new(bytes)).unwrap();
+            assert_eq!((&*held, matches!(held, Cow::Borrowed(_))), (&lanes[..], aligned));
+        });
+    }
+
+    #[test]
+    fn elements_without_bytes_are_aligned_too() {
+        #[derive(Clone, Copy, Pod, bytemuck::Zeroable)]
+        #[repr(C, align(32))]
+        struct Nothing {}
+
+        let mut room = [0; 64];
+        let mut out = Out::new(&mut room);
+        Wide::encode(&[Nothing {}; 3], &mut out).unwrap();
+        let held: Cow<'_, [Nothing]> = Wide::read(&mut In::new(out.written())).unwrap();
+        assert_eq!(held.len(), 3);
+    }
+
+    #[test]
+    fn a_bound_slice_is_copied_once() {
+        let lanes = [Lane([1; 4])];
+        in_both_places(&lanes, |bytes, aligned| {
+            let copy = <Wide as SliceCodec<Lane>>::keep(In::new(bytes)).unwrap();
+            let first = Wide::kept(&copy, In::new(bytes)).unwrap();
+            let again = Wide::kept(&copy, In::new(bytes)).unwrap();
+            assert_eq!((first, first.as_ptr()), (&lanes[..], again.as_ptr()));
+            assert_eq!(copy.get().is_none(), aligned);
+        });
+    }
 }

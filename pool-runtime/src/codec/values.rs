@@ -1,6 +1,7 @@
 //! Any other value, through serde: bincode writes, `decoder` reads.
 //!
-//! The layout is bincode's `legacy()`: integers of fixed width, little endian, no names. bincode's own decoder is not used,
+//! The layout is bincode's `legacy()`: integers of fixed width, little endian, no names but what [`naming`](super::naming) puts in
+//! place of the numbers of variants. bincode's own decoder is not used,
 //! because it allocates what a length claims before it looks whether there are as many bytes. A vector of numbers is written
 //! and read in one piece by `bulk`, in the same layout.
 
@@ -13,6 +14,7 @@ use super::bulk;
 use super::cursor::{In, Out, Stop};
 use super::decoder::Decoder;
 use super::level::{Codec, Level, SERDE};
+use super::naming::Named;
 use crate::error::{Error, ErrorKind, take_refusal};
 
 impl<T: Serialize + DeserializeOwned> Codec<T> for Level<SERDE> {
@@ -43,7 +45,8 @@ pub(crate) fn encode<T: Serialize + ?Sized>(value: &T, out: &mut Out<'_>) -> Res
         return out.write(elements);
     }
     let mut room = Room { out, full: false };
-    let result = bincode::serde::encode_into_writer(value, &mut room, bincode::config::legacy());
+    let result =
+        bincode::serde::encode_into_writer(Named(value), &mut room, bincode::config::legacy());
     // A value may turn our error into its own words, so the flag decides.
     if room.full { Err(Stop::Full) } else { result.map_err(|error| Stop::Failed(refused(&error))) }
 }
@@ -57,7 +60,8 @@ pub(crate) fn size<T: Serialize + ?Sized>(value: &T) -> Result<usize, Error> {
         return Ok(count.len() + elements.len());
     }
     let mut count = Count(0);
-    let result = bincode::serde::encode_into_writer(value, &mut count, bincode::config::legacy());
+    let result =
+        bincode::serde::encode_into_writer(Named(value), &mut count, bincode::config::legacy());
     result.map_err(|error| refused(&error))?;
     Ok(count.0)
 }

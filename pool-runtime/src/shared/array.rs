@@ -219,6 +219,13 @@ impl<T: Shareable> Deref for ArrayGuard<'_, T> {
     }
 }
 
+/// So that the values can be given for a `&[T]` of any task.
+impl<T: Shareable> AsRef<[T]> for ArrayGuard<'_, T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
 impl<T: Shareable> DerefMut for ArrayGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: as above, and `self` is borrowed exclusively.

@@ -151,6 +151,13 @@ impl<T: Pod> DerefMut for SharedBuffer<T> {
     }
 }
 
+/// So that a `&SharedBuffer<T>` can be given for a `&[T]` of any task: its values are copied into the call, as a slice's are.
+impl<T: Pod> AsRef<[T]> for SharedBuffer<T> {
+    fn as_ref(&self) -> &[T] {
+        self
+    }
+}
+
 impl<T> fmt::Debug for SharedBuffer<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "SharedBuffer({} values)", self.len)
