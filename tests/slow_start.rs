@@ -36,7 +36,7 @@ fn lease(file: &File, kind: libc::c_int) -> bool {
 }
 
 #[test]
-fn p1_death_is_told_while_a_successor_cannot_start() {
+fn p1_deaths_are_told_while_a_successor_cannot_start() {
     let _dog = watchdog(120);
     let (scratch, soon) = (Scratch::new(), Duration::from_secs(20));
     let own = std::env::current_exe().expect("a path");
@@ -56,7 +56,14 @@ fn p1_death_is_told_while_a_successor_cannot_start() {
     // The other worker's results are taken meanwhile, too.
     let squares = par_map_async!(square, 0..100; pool = &pool).expect("a call");
     assert_eq!(squares.get_timeout(soon).expect("values").len(), 100);
-    assert!(!pool.worker_pids().contains(&pid));
+    // And so is another death.
+    let second = Scratch::new();
+    let call = par_apply_async!(stay(second.path()); pool = &pool).expect("a call");
+    let other = second.pid_of("running");
+    kill(other);
+    let error = call.get_timeout(soon).expect_err("a failure");
+    assert_eq!((error.signal(), error.worker_pid()), (Some(9), Some(other)), "{error}");
+    assert!(pool.worker_pids().is_empty());
     assert!(start.elapsed() < soon, "they came when the lease was over");
     // To close it would not do: who waits to run it has a copy of the descriptor.
     assert!(lease(&file, libc::F_UNLCK));

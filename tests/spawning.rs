@@ -103,8 +103,12 @@ fn large_items_take_turns() {
     let pool = Pool::new(2).expect("a pool");
     for mebibytes in [80, 127] {
         let bytes = vec![1_u8; mebibytes << 20];
-        let lens = par_map!(measure, [&*bytes; 6]; pool = &pool).expect("values");
-        assert_eq!(lens, [bytes.len(); 6]);
+        // Two calls, neither of which leaves room for the other.
+        std::thread::scope(|scope| {
+            let call = || par_map!(measure, [&*bytes; 6]; pool = &pool).expect("values");
+            let other = scope.spawn(call);
+            assert_eq!([call(), other.join().expect("no panic")], [[bytes.len(); 6]; 2]);
+        });
     }
 }
 
@@ -193,8 +197,8 @@ fn too_few_processes_are_an_error_of_kind_spawn() {
         // Without the right to be another user it counts all that this one runs, which the test cannot know.
         return;
     }
-    // This process has two threads already, the supervisor is the third, and three workers fit.
-    limit(Resource::Nproc, 6);
+    // This process has two threads already, the supervisor and the starter are two more, and three workers fit.
+    limit(Resource::Nproc, 7);
     let error = Pool::new(10).expect_err("too many workers");
     assert_eq!(error.kind(), ErrorKind::Spawn, "{error}");
     assert!(descendants(std::process::id()).is_empty(), "workers are left");

@@ -65,6 +65,11 @@ pub trait Source {
 
     /// At least and at most how many items are left.
     fn size_hint(&self) -> (usize, Option<usize>);
+
+    /// Whether it is one item that is encoded already: to write it asks nothing of the user's code, which may wait.
+    fn is_ready(&self) -> bool {
+        false
+    }
 }
 
 /// Why [`Source::fill`] stopped.

@@ -41,6 +41,7 @@ mod queue;
 mod registry;
 mod shared;
 mod shm;
+mod starter;
 mod supervisor;
 mod sync;
 mod sys;

@@ -1,7 +1,7 @@
 //! What parent and child say to each other over their socket: few messages, none of them on the path of a task.
 
 use std::fs::File;
-use std::io::{Read, Seek, Write};
+use std::io::{IoSlice, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
@@ -147,16 +147,56 @@ pub(crate) fn send(
     message: &impl Serialize,
     descriptors: &[BorrowedFd<'_>],
 ) -> Result<(), Error> {
-    let mut bytes = vec![HERE];
-    codec::message::encode(message, &mut bytes)?;
-    if bytes.len() <= INLINE {
-        return socket.send(&bytes, descriptors);
+    Packed::new(message)?.send(socket, descriptors)
+}
+
+/// A message that is ready to be sent.
+#[derive(Debug)]
+pub(crate) struct Packed {
+    bytes: Vec<u8>,
+    /// Where the message is when it is too long for `bytes`.
+    file: Option<File>,
+}
+
+impl Packed {
+    /// # Errors
+    /// Kind `Encode`, or `Io` when memory has run out.
+    pub(crate) fn new(message: &impl Serialize) -> Result<Self, Error> {
+        let mut bytes = vec![HERE];
+        codec::message::encode(message, &mut bytes)?;
+        if bytes.len() <= INLINE {
+            return Ok(Self { bytes, file: None });
+        }
+        let mut file = File::from(memory::create("pool-message", bytes.len())?);
+        file.write_all(&bytes).map_err(|error| Error::os("writing a message", error))?;
+        Ok(Self { bytes: vec![IN_FILE], file: Some(file) })
     }
-    let mut file = File::from(memory::create("pool-message", bytes.len())?);
-    file.write_all(&bytes).map_err(|error| Error::os("writing a message", error))?;
-    let mut descriptors = descriptors.to_vec();
-    descriptors.push(file.as_fd());
-    socket.send(&[IN_FILE], &descriptors)
+
+    /// # Errors
+    /// As for [`send`].
+    pub(crate) fn send(
+        &self,
+        socket: &Socket,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Error> {
+        socket.send(&self.bytes, &self.along(descriptors))
+    }
+
+    /// As [`send`](Self::send); `false` when there is no room now.
+    ///
+    /// # Errors
+    /// As for [`send`].
+    pub(crate) fn try_send(
+        &self,
+        socket: &Socket,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<bool, Error> {
+        socket.try_send_parts(&[IoSlice::new(&self.bytes)], &self.along(descriptors))
+    }
+
+    fn along<'a>(&'a self, descriptors: &[BorrowedFd<'a>]) -> Vec<BorrowedFd<'a>> {
+        descriptors.iter().copied().chain(self.file.iter().map(AsFd::as_fd)).collect()
+    }
 }
 
 /// All of a file of ours, unless it is longer than `longest`. Another kind of file might never end, or keep us waiting.

@@ -265,7 +265,7 @@ impl Ward for End {
         bells.ring();
     }
 
-    fn tick(&self, _now: Instant) -> Option<Duration> {
+    fn tick(self: Arc<Self>, _now: Instant) -> Option<Duration> {
         None
     }
 }

@@ -1,18 +1,16 @@
-//! One thread per process that stands beside all work: it starts children, watches them, and tells whoever they belong to
-//! that one has ended.
-//!
-//! It lives as long as the process: children take the death of the thread that started them for the death of their parent,
-//! so no thread that may end must ever start one.
+//! One thread per process that stands beside all work: it watches children, and tells whoever they belong to that one has
+//! ended. It waits for nothing else: who starts children is the `starter`.
 
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock, Weak};
 use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
+use crate::starter::Starter;
 use crate::sys::fork;
 use crate::sys::watch::Watch;
 
@@ -22,17 +20,16 @@ pub(crate) trait Ward: Send + Sync {
     fn ready(&self, token: u32);
 
     /// Looks after what no event tells of. Gives how long until it wants to look again; `None` is never.
-    fn tick(&self, now: Instant) -> Option<Duration>;
+    fn tick(self: Arc<Self>, now: Instant) -> Option<Duration>;
 }
-
-type Errand = Box<dyn FnOnce() + Send>;
 
 /// The supervisor of this process.
 pub(crate) struct Supervisor {
     process: u32,
     watch: Watch,
     wards: Mutex<HashMap<u32, Weak<dyn Ward>>>,
-    errands: Mutex<Vec<Errand>>,
+    /// Starts the children.
+    pub(crate) starter: Starter,
     /// Held while wards are looked after, and so kept alive by this thread.
     looking: Mutex<()>,
     thread: OnceLock<ThreadId>,
@@ -65,7 +62,7 @@ fn start() -> Result<&'static Supervisor, Error> {
         process: fork::generation(),
         watch: Watch::new().map_err(|error| error.with_kind(ErrorKind::Spawn))?,
         wards: Mutex::default(),
-        errands: Mutex::default(),
+        starter: Starter::new()?,
         looking: Mutex::default(),
         thread: OnceLock::new(),
         next_ward: AtomicU64::new(1),
@@ -104,9 +101,6 @@ impl Supervisor {
         let _ = self.thread.set(std::thread::current().id());
         loop {
             self.watch.wait(limit, &mut ready);
-            for errand in std::mem::take(&mut *lock(&self.errands)) {
-                errand();
-            }
             let _look = lock(&self.looking);
             for &key in &ready {
                 if let Some(ward) = self.ward((key >> 32) as u32) {
@@ -149,6 +143,7 @@ impl Supervisor {
         if self.thread.get() != Some(&std::thread::current().id()) {
             drop(lock(&self.looking));
         }
+        self.starter.finish(ward);
     }
 
     /// Tells the ward when the descriptor is ready.
@@ -166,34 +161,6 @@ impl Supervisor {
 
     /// Makes the supervisor tick soon.
     pub(crate) fn nudge(&self) {
-        self.watch.ring();
-    }
-
-    /// Has `work` done on the supervisor's thread, and waits for what comes of it. Not to be called on that thread.
-    ///
-    /// # Errors
-    /// Kind `Spawn` when the work panicked.
-    pub(crate) fn run_here<R: Send + 'static>(
-        &self,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) -> Result<R, Error> {
-        let (give, take) = mpsc::channel();
-        self.errand(give, work);
-        take.recv()
-            .map_err(|_| Error::new(ErrorKind::Spawn, "the supervisor could not do its work"))
-    }
-
-    fn errand<R: Send + 'static>(
-        &self,
-        give: Sender<R>,
-        work: impl FnOnce() -> R + Send + 'static,
-    ) {
-        let errand = move || {
-            if let Ok(result) = crate::unwind::catch(work) {
-                let _ = give.send(result);
-            }
-        };
-        lock(&self.errands).push(Box::new(errand));
         self.watch.ring();
     }
 }

@@ -90,7 +90,8 @@ pub(crate) const SPINNING: u32 = 2;
 /// In `Run::stride`: the items differ in size.
 pub(crate) const TABLE: u64 = u64::MAX;
 
-/// What one worker is doing. Only that worker writes to it, but for `until` and `taken` and, before it starts, the parent.
+/// What one worker is doing. Only that worker writes to it, but for `until`, `taken` and `room_bell`; and the parent makes it as
+/// new after a death (`remains`).
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Cell {
@@ -120,8 +121,9 @@ pub(crate) struct Cell {
     /// second before and after its own, which then is at most one too low.
     pub(crate) counted: AtomicU32,
     pub(crate) _pad: [AtomicU64; 5],
-    /// How many of its results the parent has taken. Only the parent writes it; the low half is also what the worker sleeps on.
+    /// How many of its posts the parent has taken. Only the parent writes it.
     pub(crate) taken: AtomicU64,
+    /// A worker that waits for room sleeps on it: it changes when the parent has taken something.
     pub(crate) room_bell: AtomicU32,
 }
 

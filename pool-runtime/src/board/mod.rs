@@ -1,8 +1,9 @@
 //! The chunk board: how items and results cross between the processes of a pool, without anybody handing them out.
 //!
 //! Between `codec` and `worker` on the way in, and between `worker` and `collect` on the way back. It does not know what
-//! the bytes mean. `layout` says what lies in shared memory, `claim` how a worker takes work, `outbox` how results go back,
-//! and `sleep` how each side waits for the other.
+//! the bytes mean. `layout` says what lies in shared memory, `input` how items come, `claim` how a worker takes work, `outbox`
+//! how results go back, with `extents` for large ones, and `sleep` how each side waits for the other. `recall` is how the parent
+//! takes back what a worker has not begun, and `remains` what the cell of a dead one says.
 #![expect(unsafe_code, reason = "views shared memory as the atomics that it holds")]
 
 mod atomic;

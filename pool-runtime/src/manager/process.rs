@@ -91,7 +91,7 @@ fn spawn(hello: ManagerHello, sockets: &[Listening]) -> Result<ServerProcess, Er
     message::send(&ours, &hello, &descriptors)?;
     let environment = child::environment(&[], id);
     // On the thread that lives as long as this process: its death is what the server would die of.
-    let child = supervisor::get()?.run_here(move || {
+    let child = supervisor::get()?.starter.run(move || {
         let title = std::env::args_os().next().unwrap_or_default();
         spawn::spawn(&Start { environment, title: &title, executable: None }, &theirs.into())
     })??;

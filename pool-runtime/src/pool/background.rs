@@ -93,7 +93,7 @@ impl Inner {
         };
         let handle = JobHandle { engine: Arc::downgrade(engine), ticket };
         engine.background.unfinished.fetch_add(1, Ordering::AcqRel);
-        let submitted = if source.size_hint() == (1, Some(1)) {
+        let submitted = if source.is_ready() {
             engine.submit_single(Single { running, source, sink, fed: false })
         } else {
             engine.submit_many(running, source, sink)

@@ -242,7 +242,7 @@ impl Engine {
         let ward = supervisor.adopt(ward);
         let _ = engine.ward.set(ward);
         let starting = Arc::clone(&engine);
-        let started = supervisor.run_here(move || starting.start_all()).flatten();
+        let started = supervisor.starter.run(move || starting.start_all()).flatten();
         // On failure the engine is dropped here, and with it the workers that were started.
         started.inspect_err(|_| supervisor.let_go(ward))?;
         Ok(engine)

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::desk::{Desk, Stage};
 use super::recall::results_len;
-use super::seat::{Seat, Sentence, Worker};
+use super::seat::{Seat, Sentence, Start, Worker};
 use crate::board::claim;
 use crate::board::layout::{Control, phase};
 use crate::board::remains::{self, Remains};
@@ -54,6 +54,9 @@ impl Engine {
         if ready {
             (desk.seats[index].failures, desk.seats[index].failing_since) = (0, None);
             desk.settle(&self.control, &worker, left, ending);
+            if matches!(left.phase, phase::RUNNING | phase::BLOCKED) {
+                desk.told = Some(Instant::now());
+            }
         } else {
             let killed = ending == Ending::Signalled(libc::SIGKILL) && worker.sentence.is_none();
             let error = refusal.unwrap_or_else(|| self.start_error(&worker, ending));
@@ -67,9 +70,7 @@ impl Engine {
         let wanted = self.is_wanted(&desk);
         let seat = &mut desk.seats[index];
         if ready {
-            // By the look that follows, when all have heard of this death: to start a process takes longer than all the rest, and
-            // far longer on a busy machine.
-            seat.starting = wanted;
+            seat.start = if wanted { Start::Due } else { Start::No };
         } else if wanted {
             seat.start_later();
         }
@@ -135,7 +136,7 @@ impl Engine {
         desk.broken.is_none() && desk.stage != Stage::Terminated && wanted
     }
 
-    /// Fills a seat that is marked as `starting`.
+    /// Starts a worker in the place of one that has ended. On the starter's thread.
     pub(crate) fn refill(&self, index: usize) {
         if let Err(error) = self.start(index) {
             let mut desk = self.desk();
@@ -143,6 +144,8 @@ impl Engine {
             desk.seats[index].start_later();
         }
         self.after_change();
+        // Where another start is due it can go on, and this worker has to be looked after.
+        self.nudge();
     }
 }
 

@@ -2,6 +2,7 @@
 //! parent, so it is believed; everything on the board is checked against it.
 
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use super::seat::Seat;
 use super::work::{Again, Event, Interest, Job, RunState};
@@ -31,6 +32,8 @@ pub(crate) struct Desk {
     pub(super) suspects: Vec<Suspect>,
     /// The supervisor looks after limits by itself, soon and again.
     pub(crate) watched: bool,
+    /// When a death was last found that somebody waits to be told of.
+    pub(crate) told: Option<Instant>,
     /// Everything that was given to the pool is done, and its workers leave: what is published now nobody would run.
     pub(crate) left: bool,
 }
@@ -66,6 +69,7 @@ impl Desk {
             broken: None,
             suspects: Vec::new(),
             watched: false,
+            told: None,
             left: false,
         }
     }

@@ -37,7 +37,7 @@ impl Desk {
     pub(crate) fn doom_job(&mut self, control: &Control, slot: usize, id: u64, error: &Error) {
         let Some(job) = self.job(slot, id) else { return };
         if job.doomed.is_none() {
-            job.doomed = Some(error.clone());
+            job.doomed = Some(error.clone().with_task(job.task.name));
         }
         job.input_over = true;
         self.cut_job(control, slot);

@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use super::seat::{Sentence, Worker};
 use super::work::{Interest, Job};
 use crate::error::{Error, ErrorKind};
 use crate::luggage::{self, Ask};
-use crate::message::{self, FromWorker, ToWorker};
+use crate::message::{self, FromWorker, Packed, ToWorker};
 use crate::shm::pins::Pins;
 use crate::supervisor;
 use crate::sys::socket::Socket;
@@ -134,8 +134,8 @@ impl Desk {
                 let find = if again { luggage::copy_of } else { luggage::last_of };
                 let found = find(number, beside.as_deref().unwrap_or(&[]));
                 found
-                    .and_then(|copy| message::send(socket, &ToWorker::Here, &[copy.as_fd()]))
-                    .or_else(|error| message::send(socket, &ToWorker::Missing(error), &[]))?;
+                    .and_then(|copy| answer(socket, &ToWorker::Here, &[copy.as_fd()]))
+                    .or_else(|error| answer(socket, &ToWorker::Missing(error), &[]))?;
             }
             FromWorker::Sends { job, number } => {
                 if let Some(job) = self.job_that_is_read(job) {
@@ -146,7 +146,7 @@ impl Desk {
                 if let Some(job) = self.job_that_is_read(job) {
                     job.received.pins.merge(Pins::open(&slots));
                 }
-                message::send(socket, &ToWorker::Held, &[])?;
+                answer(socket, &ToWorker::Held, &[])?;
             }
         }
         Ok(())
@@ -176,6 +176,17 @@ impl Worker {
             self.sentence = Some(Sentence::NotUnderstood(error));
             self.child.kill();
         }
+    }
+}
+
+/// Never waits: a worker that asks and does not read what it is told would keep everybody waiting with it.
+///
+/// # Errors
+/// As for [`Packed::try_send`], and kind `Full` when it has not read the answers before this one.
+fn answer(socket: &Socket, message: &ToWorker, along: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    match Packed::new(message)?.try_send(socket, along)? {
+        true => Ok(()),
+        false => Err(Error::new(ErrorKind::Full, "it does not read what it is told")),
     }
 }
 

@@ -76,7 +76,8 @@ pub(super) enum Step {
 
 /// Input that is out at one time, unless that is too little for each worker to have an item, or a chunk of a given size.
 const INPUT_BUDGET: usize = 16 << 20;
-/// Results of a stream that its consumer has not taken, those that are still to come included; with the same exception.
+/// Results of a stream that its consumer has not taken, those that are still to come included; unless that is too little for each
+/// worker to have an item. A chunk of a given size gets no more for it.
 const RESULT_BUDGET: u64 = 64 << 20;
 /// Items that a stream takes ahead of its consumer, if nothing else was asked for.
 const WINDOW: u64 = 4096;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::builder::Builder;
 use super::desk::{Desk, Stage};
-use super::seat::Seat;
+use super::seat::{Seat, Start};
 use super::{Engine, Inner};
 use crate::board::layout::phase;
 use crate::error::{Error, ErrorKind};
@@ -166,8 +166,9 @@ impl fmt::Debug for Pool {
 impl Engine {
     /// The desk when nobody is being started, or after a while.
     fn all_seated(&self) -> MutexGuard<'_, Desk> {
-        let starting =
-            |desk: &mut Desk| self.is_ours() && desk.seats.iter().any(|seat| seat.starting);
+        let starting = |desk: &mut Desk| {
+            self.is_ours() && desk.seats.iter().any(|seat| seat.start != Start::No)
+        };
         let waited = self.changed.wait_timeout_while(self.desk(), STARTED_WITHIN, starting);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }

@@ -3,8 +3,11 @@
 //! A job goes this way: `running` is the caller's side; `fed` takes its turns and `fill` puts its items onto the board. `desk`
 //! knows what is out: `work` is what it knows, `runs` goes with a run from its beginning to its end, `ends` with what is not
 //! wanted any more. `drain` takes what workers post, `errands` what they ask for beside. Next to the way: `builder` makes a
-//! pool, `life` ends it, `start` starts workers, `death` deals with one that ended, `guard` looks after deadlines, `feeding`
-//! after inputs that wait, `recall` takes over what waits behind an item that lasts.
+//! pool, `life` ends it, `seat` is a worker's place in it, `start` starts workers, `death` deals with one that ended, `guard`
+//! looks after deadlines, `feeding` after inputs that wait, `recall` takes over what waits behind an item that lasts.
+//!
+//! Calls come in by `typed`, by `later` those that go on without their caller, and by `methods` those without macros.
+//! `background` has the threads of jobs without a caller, `arrival` the result of such a call; `inline` is a job without workers.
 
 mod arrival;
 mod background;
@@ -205,6 +208,11 @@ impl Engine {
         self.config.workers + usize::from(cpus::available() > self.config.workers)
     }
 
+    /// Whether any job has items that have not ended.
+    pub(crate) fn has_items_out(&self) -> bool {
+        self.desk().jobs().any(|job| job.accounted < job.fed)
+    }
+
     /// Whether all jobs together have no more input out than they may: an eighth of the machine's memory, and half of the segment.
     pub(crate) fn has_memory(&self) -> bool {
         self.input.in_use() < self.config.memory_eighth.min(self.input.len() / 2)
@@ -220,7 +228,7 @@ impl Ward for Engine {
         }
     }
 
-    fn tick(&self, now: Instant) -> Option<Duration> {
+    fn tick(self: Arc<Self>, now: Instant) -> Option<Duration> {
         self.look_after(now)
     }
 }
@@ -233,8 +241,7 @@ impl Drop for Engine {
         // Whoever drops it last, no worker is left: `life` has waited for them, or they are killed here.
         let desk = self.desk.get_mut().unwrap_or_else(PoisonError::into_inner);
         for worker in desk.seats.iter_mut().filter_map(|seat| seat.worker.take()) {
-            worker.child.kill();
-            worker.child.reap();
+            worker.put_down();
         }
         if let (Some(&ward), Ok(supervisor)) = (self.ward.get(), supervisor::get()) {
             supervisor.release(ward);

@@ -31,6 +31,11 @@ impl Running {
     /// # Errors
     /// Kind `InvalidInput` for an option of zero, `Closed` for a pool that was closed, and why the pool cannot go on if it cannot.
     pub(crate) fn start(pool: &Inner, spec: JobSpec) -> Result<Self, Error> {
+        let task = spec.task.name;
+        Self::try_start(pool, spec).map_err(|error| error.with_task(task))
+    }
+
+    fn try_start(pool: &Inner, spec: JobSpec) -> Result<Self, Error> {
         spec.options.check()?;
         pool.check_task(spec.task, &spec.options)?;
         Ok(Self(match &pool.engine {

@@ -103,7 +103,8 @@ impl Desk {
         if let Some(job) = self.jobs[slot].as_mut() {
             job.fed += new;
             if too_late && job.doomed.is_none() {
-                job.doomed = Some(Error::new(ErrorKind::Closed, "the pool was closed"));
+                let closed = Error::new(ErrorKind::Closed, "the pool was closed");
+                job.doomed = Some(closed.with_task(job.task.name));
             }
             if !job.is_wanted() {
                 self.cut(control, tag);

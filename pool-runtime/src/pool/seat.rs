@@ -16,8 +16,8 @@ use crate::sys::socket::Socket;
 pub(crate) struct Seat {
     pub(crate) index: usize,
     pub(crate) worker: Option<Worker>,
-    /// The supervisor starts a worker for it now, or is about to.
-    pub(crate) starting: bool,
+    /// Whether it is about to have another worker.
+    pub(crate) start: Start,
     /// When to try again, after a start that failed.
     pub(crate) retry_at: Option<Instant>,
     /// Workers that sat here and have ended.
@@ -26,6 +26,15 @@ pub(crate) struct Seat {
     pub(crate) failures: u32,
     /// Since the first of them.
     pub(crate) failing_since: Option<Instant>,
+}
+
+/// How far the start of a worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    No,
+    Due,
+    /// The starter is at it, or has been asked.
+    UnderWay,
 }
 
 /// A live worker, as its parent sees it.
@@ -79,7 +88,7 @@ impl Seat {
         Self {
             index,
             worker: None,
-            starting: false,
+            start: Start::No,
             retry_at: None,
             predecessors: 0,
             failures: 0,
@@ -93,7 +102,7 @@ impl Seat {
 
     /// Whether somebody sits here, or will in a moment.
     pub(crate) fn is_taken(&self) -> bool {
-        self.worker.is_some() || self.starting
+        self.worker.is_some() || self.start != Start::No
     }
 
     /// How many of its workers had a successor: the last one, when it has ended, has none.

@@ -2,22 +2,23 @@
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::MutexGuard;
 use std::time::Instant;
 
 use super::Engine;
-use super::desk::Stage;
+use super::desk::{Desk, Stage};
 use super::errands::SOCKET;
-use super::seat::Worker;
+use super::seat::{Start, Worker};
 use crate::board::outbox::{PART, Reader, SEGMENT, SMALLEST_SEGMENT};
 use crate::child;
 use crate::context;
 use crate::error::{Error, ErrorKind};
-use crate::message::{self, Hello, Role, Surroundings, WorkerHello};
+use crate::message::{Hello, Packed, Role, Surroundings, WorkerHello};
 use crate::shm::tree;
 use crate::supervisor;
 use crate::sys::memory::{self, Access};
 use crate::sys::socket;
-use crate::sys::spawn::{self, Start};
+use crate::sys::spawn;
 use crate::sys::{cpus, random};
 
 /// How many threads the libraries in a worker may start, by the names they ask the environment for.
@@ -33,44 +34,45 @@ const THREAD_COUNTS: [&str; 7] = [
 
 /// What a new worker is told, with the segment for its results.
 struct Greeting {
-    hello: Hello,
+    hello: Packed,
     results: OwnedFd,
 }
 
 impl Engine {
-    /// Starts a worker in an empty seat. Only on the supervisor's thread, and without the desk: the system takes milliseconds for
-    /// it, more on a busy machine, and others need the desk for every result meanwhile.
+    /// Starts a worker in an empty seat. Only on the starter's thread, and mostly without the desk: others need it for every
+    /// result, and the system takes milliseconds for a process, more on a busy machine.
     ///
     /// # Errors
     /// Kind `Spawn`.
     pub(crate) fn start(&self, index: usize) -> Result<(), Error> {
-        let worker = self.start_watched(index);
+        let spawned = self.spawn_worker(index);
         let mut desk = self.desk();
-        let stopped = desk.broken.is_some() || desk.stage == Stage::Terminated;
-        let seat = &mut desk.seats[index];
-        seat.starting = false;
-        let worker = worker?;
-        if stopped {
-            worker.child.kill();
-        }
-        (seat.retry_at, seat.worker) = (None, Some(worker));
-        Ok(())
+        desk.seats[index].start = Start::No;
+        let seated =
+            spawned.and_then(|(worker, greeting)| self.seat(desk, index, worker, &greeting));
+        seated.map_err(|error| error.with_kind(ErrorKind::Spawn))
     }
 
     /// A worker hears what it is to do only when its end will be noticed: one that could not be watched has taken no work with it.
-    fn start_watched(&self, index: usize) -> Result<Worker, Error> {
-        let spawned = |error: Error| error.with_kind(ErrorKind::Spawn);
-        let (worker, hello) = self.spawn_worker(index).map_err(spawned)?;
-        if let Err(error) = self.watch(&worker, index).and_then(|()| self.greet(&worker, &hello)) {
-            if let Ok(supervisor) = supervisor::get() {
-                supervisor.unwatch(&worker.child);
-                supervisor.unwatch(&worker.socket);
-            }
-            worker.child.kill();
-            worker.child.reap();
-            return Err(spawned(error));
+    fn seat(
+        &self,
+        mut desk: MutexGuard<'_, Desk>,
+        index: usize,
+        worker: Worker,
+        greeting: &Greeting,
+    ) -> Result<(), Error> {
+        let watched = self.watch(&worker, index);
+        if let Err(error) = watched.and_then(|()| self.greet(&worker, greeting)) {
+            drop(desk);
+            worker.put_down();
+            return Err(error);
         }
-        Ok(worker)
+        if desk.broken.is_some() || desk.stage == Stage::Terminated {
+            worker.child.kill();
+        }
+        let seat = &mut desk.seats[index];
+        (seat.retry_at, seat.worker) = (None, Some(worker));
+        Ok(())
     }
 
     fn watch(&self, worker: &Worker, index: usize) -> Result<(), Error> {
@@ -80,11 +82,11 @@ impl Engine {
         supervisor.watch(&worker.socket, ward, index as u32 | SOCKET)
     }
 
-    fn greet(&self, worker: &Worker, hello: &Greeting) -> Result<(), Error> {
-        let descriptors =
-            [tree::arena()?, self.control_file.as_fd(), self.input.file(), hello.results.as_fd()];
-        match message::send(&worker.socket, &hello.hello, &descriptors) {
-            // It has ended already, which is seen by the watch.
+    fn greet(&self, worker: &Worker, greeting: &Greeting) -> Result<(), Error> {
+        let results = greeting.results.as_fd();
+        let descriptors = [tree::arena()?, self.control_file.as_fd(), self.input.file(), results];
+        match greeting.hello.send(&worker.socket, &descriptors) {
+            // It has ended, or closed its end: the watch sees to it, or the limit of its start.
             Err(error) if error.kind() == ErrorKind::Disconnected => Ok(()),
             sent => sent,
         }
@@ -95,8 +97,8 @@ impl Engine {
         let (results, map) = memory::create_mapped("pool-results", sizes, parts, Access::Read)?;
         let (ours, theirs) = socket::pair()?;
         let id = random::id()?;
-        let hello = self.hello(id, index, map.len());
-        let start = Start {
+        let hello = Packed::new(&self.hello(id, index, map.len()))?;
+        let start = spawn::Start {
             environment: child::environment(&self.changes(), id),
             title: &std::env::args_os().next().unwrap_or_default(),
             executable: self.config.executable.as_deref(),
@@ -159,5 +161,17 @@ impl Engine {
             .map(|name| (name.into(), count.clone()))
             .chain(self.config.environment.iter().cloned())
             .collect()
+    }
+}
+
+impl Worker {
+    /// Ends one that nobody waits for.
+    pub(super) fn put_down(self) {
+        if let Ok(supervisor) = supervisor::get() {
+            supervisor.unwatch(&self.child);
+            supervisor.unwatch(&self.socket);
+        }
+        self.child.kill();
+        self.child.reap();
     }
 }

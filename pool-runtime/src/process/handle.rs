@@ -342,7 +342,7 @@ impl Ward for Life {
         self.ending();
     }
 
-    fn tick(&self, _now: Instant) -> Option<Duration> {
+    fn tick(self: Arc<Self>, _now: Instant) -> Option<Duration> {
         None
     }
 }

@@ -112,7 +112,7 @@ impl ProcessBuilder {
         message::send(&ours, &hello, &[tree::arena()?.as_fd()])?;
         wire::send(&ours, 0, luggage, &Bytes(arguments), NO_READER)?;
         let environment = child::environment(&self.environment, id);
-        supervisor::get()?.run_here(move || {
+        supervisor::get()?.starter.run(move || {
             let title = std::env::args_os().next().unwrap_or_default();
             let start = Start { environment, title: &title, executable: None };
             let child = spawn::spawn(&start, &theirs.into())?;
@@ -128,7 +128,7 @@ impl ProcessBuilder {
     }
 }
 
-/// Has the supervisor watch the child's end. Runs on its thread.
+/// Has the supervisor watch the child's end.
 fn look_after(life: Life) -> Result<Arc<Life>, Error> {
     let life = Arc::new(life);
     let supervisor = supervisor::get()?;
@@ -136,7 +136,7 @@ fn look_after(life: Life) -> Result<Arc<Life>, Error> {
     let ward = supervisor.adopt(weak);
     life.state().ward = ward;
     family::remember(ward, &life);
-    // Not being told of its end would leave a zombie at worst, but then descriptors have run out anyway.
+    // Where its end cannot be watched it is ended at once, with `Life`; it may have begun by then.
     supervisor.watch(&life.child, ward, 0)?;
     Ok(life)
 }

@@ -11,9 +11,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 /// What every arena begins with.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"poolmem1");
 
-/// Processes that a tree may have at one time.
+/// Entries for processes. A tree may have one fewer at one time: the last stands for nobody (`transit`).
 pub(crate) const PROCESSES: usize = 4096;
-/// Handles that may be on their way back from workers at one time.
+/// Handles that may be on their way at one time: in queues, in pipes, in the result of a `Process`.
 pub(crate) const TRANSITS: usize = 1 << 20;
 
 /// The first words of the arena.

@@ -117,7 +117,8 @@ fn enter(arena: &'static Arena) -> Result<Own, Error> {
         entry.state.compare_exchange(FREE, word, AcqRel, Relaxed).is_ok()
     });
     let index = index.ok_or_else(|| {
-        Error::new(ErrorKind::Full, format!("a tree has at most {PROCESSES} processes at a time"))
+        let most = transit::NOBODY;
+        Error::new(ErrorKind::Full, format!("a tree has at most {most} processes at a time"))
     })?;
     arena.entry(index).parent.store(parent, Release);
     arena.entry(index).seen_dead.store(0, Release);

@@ -1,12 +1,19 @@
 //! The arena by itself: objects made, opened, let go, and what is left afterwards.
 
 use std::sync::atomic::Ordering::{Relaxed, Release};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::handle::{Handle, Kind, Mark, Ticket};
 use super::layout::{INLINE, PAGE, SLOTS};
 use super::{pins, process, slot, sweep, transit};
 use crate::error::ErrorKind;
 use crate::sys::alive::Identity;
+
+/// The tests take turns: what opens bytes that mean nothing, or mean what is gone, holds for a moment whatever has the place now.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn make(size: usize) -> Handle {
     Handle::make(Mark::plain(Kind::Buffer), (size, 8), None, |_| ()).expect("an object")
@@ -18,6 +25,7 @@ fn open(ticket: &Ticket) -> Result<Handle, crate::error::Error> {
 
 #[test]
 fn an_object_lives_while_any_handle_does() {
+    let _alone = alone();
     let first = make(100);
     let ticket = first.ticket().expect("a ticket");
     let second = open(&ticket).expect("it lives");
@@ -30,6 +38,7 @@ fn an_object_lives_while_any_handle_does() {
 
 #[test]
 fn a_stale_ticket_does_not_open_what_took_the_place() {
+    let _alone = alone();
     let ticket = make(40).ticket().expect("a ticket");
     let others: Vec<_> = (0..1000).map(|_| make(40)).collect();
     assert_eq!(open(&ticket).expect_err("it is gone").kind(), ErrorKind::NotFound);
@@ -38,6 +47,7 @@ fn a_stale_ticket_does_not_open_what_took_the_place() {
 
 #[test]
 fn another_kind_is_refused() {
+    let _alone = alone();
     let object = make(8);
     let ticket = object.ticket().expect("a ticket");
     for mark in
@@ -49,6 +59,7 @@ fn another_kind_is_refused() {
 
 #[test]
 fn whatever_bytes_are_opened_nothing_but_an_error_comes_of_it() {
+    let _alone = alone();
     let object = make(8);
     let mut bytes = Vec::new();
     crate::codec::message::encode(&object.ticket().expect("a ticket"), &mut bytes)
@@ -67,6 +78,7 @@ fn whatever_bytes_are_opened_nothing_but_an_error_comes_of_it() {
 
 #[test]
 fn recycled_memory_is_zero() {
+    let _alone = alone();
     for size in [1, INLINE, 200, 1000, PAGE, 100_000, 5 << 20] {
         for _ in 0..3 {
             let object = make(size);
@@ -82,6 +94,7 @@ fn recycled_memory_is_zero() {
 
 #[test]
 fn memory_of_large_objects_is_given_back() {
+    let _alone = alone();
     let blocks = || {
         rustix::fs::fstat(process::own().expect("an arena").arena.file()).expect("fstat").st_blocks
     };
@@ -95,6 +108,7 @@ fn memory_of_large_objects_is_given_back() {
 
 #[test]
 fn too_much_is_an_error() {
+    let _alone = alone();
     let error = Handle::make(Mark::plain(Kind::Buffer), (65 << 30, 8), None, |_| ())
         .expect_err("too large");
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
@@ -105,6 +119,7 @@ fn too_much_is_an_error() {
 
 #[test]
 fn pins_keep_what_was_encoded() {
+    let _alone = alone();
     let object = make(8);
     let (ticket, pins) = pins::collect(|| object.ticket().expect("a ticket"));
     assert!(!pins.is_empty());
@@ -117,6 +132,7 @@ fn pins_keep_what_was_encoded() {
 /// A worker says which to hold.
 #[test]
 fn pins_on_places_that_are_none_are_passed_over() {
+    let _alone = alone();
     let object = make(8);
     let slot = pins::collect(|| object.ticket()).1.slots().next().expect("a pin");
     let own = process::own().expect("an arena");
@@ -131,6 +147,7 @@ fn pins_on_places_that_are_none_are_passed_over() {
 
 #[test]
 fn what_is_in_transit_lives_until_it_is_opened() {
+    let _alone = alone();
     let object = make(8);
     let (ticket, on_its_way) = pins::in_transit(|| object.ticket().expect("a ticket"));
     drop(object);
@@ -143,6 +160,7 @@ fn what_is_in_transit_lives_until_it_is_opened() {
 
 #[test]
 fn what_was_in_transit_and_is_not_wanted_goes() {
+    let _alone = alone();
     let object = make(8);
     let (ticket, on_its_way) = pins::in_transit(|| object.ticket().expect("a ticket"));
     drop(object);
@@ -152,6 +170,7 @@ fn what_was_in_transit_and_is_not_wanted_goes() {
 
 #[test]
 fn threads_that_open_and_drop_at_once_agree() {
+    let _alone = alone();
     for _ in 0..200 {
         let object = make(8);
         let ticket = object.ticket().expect("a ticket");
@@ -187,6 +206,7 @@ fn dead(parent: u64) -> process::Own {
 
 #[test]
 fn what_is_left_to_a_parent_lives_as_long_as_the_parent() {
+    let _alone = alone();
     let own = process::own().expect("an entry");
     let (object, child) = (make(8), dead(own.word));
     let slot = crate::shm::slot::unpack(object.object()).expect("a slot").0;
@@ -206,6 +226,7 @@ fn what_is_left_to_a_parent_lives_as_long_as_the_parent() {
 
 #[test]
 fn sweeping_the_living_does_nothing() {
+    let _alone = alone();
     let own = process::own().expect("an entry");
     let object = make(8);
     sweep::sweep(own, own.index);

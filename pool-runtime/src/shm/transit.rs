@@ -1,4 +1,5 @@
-//! Handles on their way to another process, as bytes that nobody has decoded yet: in a result, in a queue, in a pipe.
+//! Handles on their way to another process, as bytes that nobody has decoded yet: in a queue, in a pipe, in the result
+//! of a `Process`.
 //!
 //! The sender's own hold ends when it drops its handles, so each handle in the bytes has a record in the arena that counts
 //! like a hold. The bytes name the record; who decodes them strikes it out, once it holds the slot itself.
@@ -108,7 +109,7 @@ fn fresh(arena: &Arena, word: u64) -> Result<usize, Error> {
         if at >= TRANSITS {
             return Err(Error::new(
                 ErrorKind::Full,
-                format!("at most {TRANSITS} handles can be on their way in results"),
+                format!("at most {TRANSITS} handles can be on their way at one time"),
             ));
         }
         arena.back_transit(at)?;
@@ -194,7 +195,7 @@ pub(crate) fn names(arena: &Arena, slot: usize) -> bool {
     found
 }
 
-/// Whether this record, or any of this process, is out.
+/// How many records that process keeps.
 #[cfg(test)]
 pub(crate) fn count(arena: &Arena, process: usize) -> usize {
     all(arena).filter(|&(_, word)| process_of(word) == process).count()

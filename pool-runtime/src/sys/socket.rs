@@ -215,7 +215,8 @@ impl Socket {
 fn lost(doing: &str, error: rustix::io::Errno) -> Error {
     use rustix::io::Errno;
     match error {
-        Errno::PIPE | Errno::CONNRESET | Errno::NOTCONN => closed(),
+        // Of a peer that closes at this moment some kernels say that it refuses.
+        Errno::PIPE | Errno::CONNRESET | Errno::CONNREFUSED | Errno::NOTCONN => closed(),
         Errno::AGAIN => Error::new(ErrorKind::Empty, "no message is there"),
         error => Error::os(doing, error),
     }

@@ -68,4 +68,8 @@ impl Source for Ready {
         let left = usize::from(self.0.is_some());
         (left, Some(left))
     }
+
+    fn is_ready(&self) -> bool {
+        true
+    }
 }

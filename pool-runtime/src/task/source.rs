@@ -226,8 +226,8 @@ where
     }
 }
 
-/// A source that is pulled on the pool's own thread: a panic of the input is the failure of the item it was to give, and the
-/// end of the input.
+/// A source that is pulled on its job's own thread, or, without workers, on the caller's: a panic of the input is the failure of
+/// the item it was to give, and the end of the input.
 #[derive(Debug)]
 pub(crate) struct Caught<S> {
     source: S,
