@@ -5,7 +5,7 @@ mod failing;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use failing::{Scratch, eventually, is_alive, mark_pid, sort, watchdog};
+use failing::{Scratch, eventually, is_alive, mark, mark_pid, sort, watchdog};
 use pool_runtime::prelude::*;
 
 fn ignore_sigterm() {
@@ -152,6 +152,34 @@ fn cancel_stops_what_runs() {
     assert_eq!(job.get().expect_err("a failure").kind(), ErrorKind::Cancelled);
     assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!(par_apply!(sleeps(1); pool = &pool).expect("a value"), 1);
+}
+
+#[pool_task]
+fn waits(x: u64, place: PathBuf) -> u64 {
+    mark_pid(&place, "waiting");
+    eventually("the gate opens", || !failing::marks(&place, "gate").is_empty());
+    x
+}
+
+// test_cancel_futures of CPython.
+#[test]
+fn all_that_is_cancelled_before_it_runs_is_cancelled() {
+    let _dog = watchdog(120);
+    let (pool, scratch) = (Pool::new(2).expect("a pool"), Scratch::new());
+    let call = |x| par_apply_async!(waits(x, scratch.path()); pool = &pool).expect("a call");
+    let running = [call(0), call(1)];
+    eventually("both workers are held", || scratch.marks("waiting").len() == 2);
+    let others: Vec<_> =
+        (2..50).map(|x| par_apply_async!(sleeps(x); pool = &pool).expect("a call")).collect();
+    others.iter().skip(1).for_each(AsyncResult::cancel);
+    mark(&scratch.path(), "gate");
+    pool.close();
+    pool.join().expect("an end");
+    assert_eq!(running.map(|call| call.get().expect("a value")), [0, 1]);
+    let mut others = others.into_iter().map(AsyncResult::get);
+    assert_eq!(others.next().expect("the first").expect("a value"), 2);
+    let kinds: Vec<_> = others.map(|other| other.expect_err("it was cancelled").kind()).collect();
+    assert_eq!(kinds, [ErrorKind::Cancelled; 47]);
 }
 
 #[test]

@@ -3,9 +3,10 @@
 mod common;
 
 use std::io::Read;
+use std::path::PathBuf;
 use std::process::Stdio;
 
-use common::{is_program, program, run_well, watchdog, workers};
+use common::{Scratch, is_program, mark, program, run_well, watchdog, workers};
 use pool_runtime::cpu_count;
 use pool_runtime::prelude::*;
 
@@ -54,6 +55,11 @@ fn say(text: &str) {
 #[pool_task]
 fn marker() -> Vec<String> {
     std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with("POOL_RUNTIME")).collect()
+}
+
+#[pool_task]
+fn executable() -> PathBuf {
+    std::env::current_exe().unwrap()
 }
 
 #[pool_task]
@@ -167,4 +173,56 @@ fn the_number_of_cpus_is_what_the_process_may_use() {
     pinned.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
     let out = run_well(&mut pinned);
     assert!(out.contains("cpus 1 workers 1"), "{out}");
+}
+
+#[test]
+fn the_executable_is_the_parents_or_the_builders() {
+    // _TestProcess.test_set_executable
+    let (_dog, scratch) = (watchdog(), Scratch::new());
+    let own = std::env::current_exe().unwrap();
+    assert_eq!(par_apply!(executable(); pool = workers(1)).unwrap(), own);
+    let other = scratch.at("other");
+    std::fs::hard_link(own, &other).unwrap();
+    let pool = Pool::builder().workers(1).worker_exe(&other).build().unwrap();
+    assert_eq!(par_apply!(executable(); pool = pool).unwrap(), other);
+}
+
+/// Where the program of the next test says that it has come to its end.
+const DONE: &str = "POOL_TEST_DONE";
+
+/// Says something, and gives what its standard descriptors are.
+#[pool_task]
+fn say_where(text: &str) -> Vec<String> {
+    say(text);
+    let name = |number| std::fs::read_link(format!("/proc/self/fd/{number}"));
+    (0..3).map(|number| name(number).map_or("none".into(), |to| to.display().to_string())).collect()
+}
+
+#[test]
+fn a_parent_without_stdin_stdout_or_stderr() {
+    // _TestProcess.test_error_on_stdio_flush_1
+    let test = "a_parent_without_stdin_stdout_or_stderr";
+    if is_program() {
+        let pool = workers(2);
+        let mut places = par_map!(say_where, ["one", "two", "three"]; pool = &pool).unwrap();
+        drop(pool);
+        places.push(Process::spawn(task!(say_where("four"))).unwrap().join().unwrap());
+        // Nothing of the library's own has come where programs read and write.
+        for place in places.concat() {
+            assert!(place == "/dev/null" || place.starts_with("pipe:"), "{place}");
+        }
+        mark(std::env::var_os(DONE).unwrap().as_ref());
+        return;
+    }
+    let (_dog, scratch) = (watchdog(), Scratch::new());
+    for closed in ["0", "1", "2", "12", "012"] {
+        let (plain, done) = (program(test), scratch.at(closed));
+        let without: String = closed.chars().map(|number| format!(" {number}>&-")).collect();
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &format!("exec \"$0\" \"$@\"{without}")]);
+        shell.arg(plain.get_program()).args(plain.get_args());
+        shell.envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        run_well(shell.env(DONE, &done));
+        assert!(done.exists(), "without {closed}");
+    }
 }

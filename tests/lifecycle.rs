@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use failing::{Scratch, eventually, is_alive, mark, mark_pid, watchdog};
+use failing::{
+    Scratch, descendants, eventually, is_alive, mark, mark_pid, place_of_program, program, watchdog,
+};
 use pool_runtime::prelude::*;
 
 #[pool_task]
@@ -248,9 +250,61 @@ fn more_runs_than_places_in_the_queue_while_a_stream_stays_open() {
     assert_eq!(job.get().expect("values"), [1, 4]);
 }
 
+#[pool_task]
+fn square_unless_odd(x: u64) -> u64 {
+    match x % 4 {
+        1 => panic!("{x} is odd"),
+        3 => std::process::exit(3),
+        _ => x * x,
+    }
+}
+
+// gh-132969 of CPython: there the shutdown hangs.
+#[test]
+fn replaced_workers_whose_items_fail_hold_up_no_end() {
+    let _dog = watchdog(60);
+    for (workers, limit) in [(1, 1), (2, 1), (2, 3)] {
+        let pool =
+            Pool::builder().workers(workers).max_tasks_per_worker(limit).build().expect("a pool");
+        let stream = par_imap!(square_unless_odd, 0..20; pool = &pool).expect("a stream");
+        let streamed: Vec<_> = stream.collect();
+        let calls: Vec<_> = (0..20)
+            .map(|x| par_apply_async!(square_unless_odd(x); pool = &pool).expect("a call"))
+            .collect();
+        pool.close();
+        pool.join().expect("an end");
+        assert!(pool.worker_pids().is_empty());
+        assert!(pool.stats().workers_replaced > 2);
+        let called: Vec<_> = calls.into_iter().map(AsyncResult::get).collect();
+        for outcomes in [streamed, called] {
+            assert_eq!(outcomes.len(), 20);
+            for (x, outcome) in (0..).zip(outcomes) {
+                match (x % 4, outcome.map_err(|error| (error.kind(), error.exit_code()))) {
+                    (1, Err((ErrorKind::Panicked, None)))
+                    | (3, Err((ErrorKind::WorkerDied, Some(3)))) => {}
+                    (0 | 2, Ok(value)) => assert_eq!(value, x * x),
+                    (_, other) => panic!("{x} has {other:?}"),
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn terminate_while_workers_are_replaced() {
-    let _dog = watchdog(60);
+    // Alone: the other tests start workers too.
+    if place_of_program().is_none() {
+        let scratch = Scratch::new();
+        let test = "terminate_while_workers_are_replaced";
+        let output = program(test, &scratch.path()).output().expect("a program");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{}\n{text}", output.status);
+        assert_eq!(scratch.marks("done").len(), 1);
+        return;
+    }
+    let _dog = watchdog(120);
+    let children = || descendants(std::process::id());
+    let mut ended = Vec::new();
     for _ in 0..20 {
         let pool = Pool::builder().workers(2).max_tasks_per_worker(1).build().expect("a pool");
         let job = par_map_async!(square, 0..200; pool = &pool).expect("a job");
@@ -258,6 +312,16 @@ fn terminate_while_workers_are_replaced() {
         pool.terminate();
         pool.join().expect("an end");
         assert!(pool.worker_pids().is_empty());
+        assert_eq!(children(), [0; 0]);
         let _ = job.get();
+        ended.push((pool.stats().workers_replaced, pool));
     }
+    // All starts of a program are made one after the other: had one been left over, it would have been made before this one's.
+    assert_eq!(par_apply!(square(3); pool = Pool::new(1).expect("a pool")).expect("a value"), 9);
+    assert_eq!(children(), [0; 0]);
+    for (replaced, pool) in ended {
+        assert!(pool.worker_pids().is_empty());
+        assert_eq!(pool.stats().workers_replaced, replaced);
+    }
+    mark(&place_of_program().expect("a place"), "done");
 }

@@ -85,6 +85,40 @@ impl ToAddress for Host {
     }
 }
 
+/// Waits until its turn has come, and gives it on; then it passes the barrier.
+#[pool_task]
+fn takes_its_turn(
+    shared: (manager::Lock, manager::Condition, manager::Value<u32>),
+    barrier: manager::Barrier,
+    me: u32,
+) -> Result<usize, Error> {
+    let (lock, turned, turn) = shared;
+    let guard = turned.wait_for(lock.lock()?, || Ok(turn.get()? == me))?;
+    turn.set(me + 1)?;
+    turned.notify_all()?;
+    drop(guard);
+    barrier.wait()
+}
+
+// TestSyncManagerTypes.test_condition, test_barrier: between processes.
+#[test]
+fn processes_wake_each_other_and_meet() {
+    let m = Manager::start().expect("a server");
+    let lock = m.lock().expect("a lock");
+    let turned = m.condition(&lock).expect("a condition");
+    let (turn, barrier) = (m.value(0).expect("a value"), m.barrier(3).expect("a barrier"));
+    // The last to start has the first turn.
+    let others = [2, 1, 0].map(|me| {
+        let shared = (lock.clone(), turned.clone(), turn.clone());
+        Process::spawn(task!(takes_its_turn(shared, barrier.clone(), me))).expect("a process")
+    });
+    let join = |other: Process<Result<usize, Error>>| other.join().expect("ends").expect("it met");
+    let mut places = others.map(join);
+    places.sort_unstable();
+    assert_eq!(places, [0, 1, 2]);
+    assert_eq!(turn.get().expect("get"), 3);
+}
+
 // As `localhost` is, where that has an address of each kind and the server listens at one.
 #[test]
 fn a_wrong_key_is_told_whatever_other_addresses_a_host_has() {

@@ -425,7 +425,7 @@ fn prints_to_nowhere() -> u32 {
 
 #[test]
 fn output_that_cannot_be_written_harms_nobody() {
-    // _TestProcess.test_error_on_stdio_flush_1, test_error_on_stdio_flush_2
+    // _TestProcess.test_error_on_stdio_flush_2
     let process = Process::spawn(task!(prints_to_nowhere())).expect("it starts");
     assert_eq!(process.join().expect("it returns"), 5);
     assert_eq!(process.exit_code(), Some(0));
@@ -456,11 +456,22 @@ fn exit_hooks_run() {
 
 extern "C" fn on_signal(_: i32) {}
 
+/// Lets `SIGUSR1` have a handler in this process.
+fn take_signals() {
+    // SAFETY: the handler does nothing.
+    unsafe { libc::signal(libc::SIGUSR1, on_signal as *const () as libc::sighandler_t) };
+}
+
+fn signal_the_parent() {
+    let parent = parent_process().expect("there is one").pid().cast_signed();
+    let parent = rustix::process::Pid::from_raw(parent).expect("a pid");
+    rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+}
+
 /// Lets a signal that has a handler come to this process while it waits for a child of its own.
 #[pool_task]
 fn joins_under_signals() -> u32 {
-    // SAFETY: the handler does nothing.
-    unsafe { libc::signal(libc::SIGUSR1, on_signal as *const () as libc::sighandler_t) };
+    take_signals();
     let (here, there) = pipe::<u32>().expect("a pipe");
     let process = Process::spawn(task!(signals_its_parent(there))).expect("it starts");
     let mut heard = 0;
@@ -473,15 +484,13 @@ fn joins_under_signals() -> u32 {
 
 #[pool_task]
 fn signals_its_parent(tell: Connection<u32>) {
-    let parent = parent_process().expect("there is one").pid().cast_signed();
-    let parent = rustix::process::Pid::from_raw(parent).expect("a pid");
     for x in 0..100 {
-        rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+        signal_the_parent();
         tell.send(x).expect("it listens");
     }
     drop(tell);
     for _ in 0..100 {
-        rustix::process::kill_process(parent, rustix::process::Signal::USR1).expect("it is there");
+        signal_the_parent();
         std::thread::yield_now();
     }
 }
@@ -491,6 +500,48 @@ fn waiting_survives_signals() {
     // _TestPollEintr.test_poll_eintr, TestIgnoreEINTR.test_ignore
     let process = Process::spawn(task!(joins_under_signals())).expect("it starts");
     assert_eq!(process.join().expect("it returns"), 100);
+}
+
+/// The same while it waits for a peer, for what that says, and for room for what that is told.
+#[pool_task]
+fn accepts_under_signals() -> u8 {
+    take_signals();
+    let listener = Listener::bind("127.0.0.1:0", b"key").expect("it is free");
+    let address = listener.address().to_string();
+    let process = Process::spawn(task!(connects_among_signals(address))).expect("it starts");
+    let peer = listener.accept().expect("a peer");
+    for x in 0..100 {
+        assert_eq!(peer.recv_bytes().expect("it speaks"), [x]);
+    }
+    peer.send_bytes(vec![7; 16 << 20]).expect("it listens");
+    process.join().expect("it returns")
+}
+
+#[pool_task]
+fn connects_among_signals(address: String) -> u8 {
+    let signals = || {
+        for _ in 0..100 {
+            signal_the_parent();
+            std::thread::yield_now();
+        }
+    };
+    signals();
+    let peer = Client::connect(address, b"key").expect("somebody listens");
+    for x in 0..100 {
+        signal_the_parent();
+        peer.send_bytes([x]).expect("it listens");
+    }
+    signals();
+    let bytes = peer.recv_bytes().expect("it speaks");
+    assert_eq!(bytes.len(), 16 << 20);
+    bytes[0]
+}
+
+#[test]
+fn listening_survives_signals() {
+    // TestIgnoreEINTR.test_ignore_listener, and test_ignore over a socket
+    let process = Process::spawn(task!(accepts_under_signals())).expect("it starts");
+    assert_eq!(process.join().expect("it returns"), 7);
 }
 
 #[pool_task]

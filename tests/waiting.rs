@@ -145,7 +145,7 @@ fn a_notification_wakes_as_many_as_it_says() {
     children.into_iter().for_each(|child| child.join().expect("ends").expect("it waits"));
 }
 
-// test_timeout, test_wait_result, test_waitfor_timeout
+// test_timeout, test_waitfor_timeout
 #[test]
 fn a_wait_ends_when_its_time_is_over() {
     let lock = Lock::new().expect("a lock");
@@ -161,6 +161,28 @@ fn a_wait_ends_when_its_time_is_over() {
     assert!(!holds && begun.elapsed() >= SHORT);
     assert_eq!(condition.n_waiting(), 0);
     drop(guard);
+}
+
+#[pool_task]
+fn notify_once(lock: Lock, condition: Condition) -> Result<(), Error> {
+    let _guard = lock.lock()?;
+    condition.notify_one()?;
+    Ok(())
+}
+
+// test_wait_result
+#[test]
+fn a_wait_says_that_it_was_notified() {
+    let lock = Lock::new().expect("a lock");
+    let condition = Condition::new(&lock).expect("a condition");
+    // Whoever notifies has to have the lock, and has it when this one waits.
+    let guard = lock.lock().expect("free");
+    let child =
+        Process::spawn(task!(notify_once(lock.clone(), condition.clone()))).expect("a process");
+    let (guard, notified) = condition.wait_timeout(guard, LONG).expect("no error");
+    assert!(notified);
+    drop(guard);
+    child.join().expect("ends").expect("notifies");
 }
 
 #[pool_task]
@@ -244,7 +266,8 @@ fn wait_for_event(event: Event) -> Result<(), Error> {
 #[test]
 fn an_event_is_set_for_all() {
     let event = Event::new().expect("an event");
-    assert!(!event.is_set() && format!("{event:?}").contains("unset"));
+    assert!(!event.is_set());
+    assert_eq!(format!("{event:?}"), "Event(unset)");
     assert!(!event.wait_timeout(Duration::ZERO).expect("no error"));
     let begun = Instant::now();
     assert!(!event.wait_timeout(SHORT).expect("no error"));
@@ -253,11 +276,13 @@ fn an_event_is_set_for_all() {
         .map(|_| Process::spawn(task!(wait_for_event(event.clone()))).expect("a process"))
         .collect();
     event.set().expect("sets");
+    assert_eq!(format!("{event:?}"), "Event(set)");
     event.wait().expect("at once");
     children.into_iter().for_each(|child| child.join().expect("ends").expect("waits"));
     assert!(event.is_set() && event.wait_timeout(Duration::ZERO).expect("no error"));
     event.clear().expect("clears");
     assert!(!event.is_set());
+    assert_eq!(format!("{event:?}"), "Event(unset)");
 }
 
 #[pool_task]
@@ -343,6 +368,10 @@ fn a_party_that_is_late_breaks_the_barrier() {
     let barrier = Barrier::new(2).expect("a barrier");
     assert_eq!(barrier.wait_timeout(SHORT).expect_err("nobody came").kind(), ErrorKind::Broken);
     assert!(barrier.is_broken());
+    // Who comes after that is told too, here and elsewhere.
+    assert_eq!(barrier.wait_timeout(LONG).expect_err("broken").kind(), ErrorKind::Broken);
+    let late = Process::spawn(task!(wait_at(barrier.clone()))).expect("a process");
+    assert_eq!(late.join().expect("ends").expect_err("broken").kind(), ErrorKind::Broken);
     let barrier = Barrier::with_timeout(2, SHORT).expect("a barrier");
     let begun = Instant::now();
     assert_eq!(barrier.wait().expect_err("nobody came").kind(), ErrorKind::Broken);
