@@ -43,8 +43,7 @@ struct Way {
     pins: RefCell<VecDeque<Pins>>,
 }
 
-/// With more than this unanswered, answers are looked for: as many as are not read must find room in the socket, or the parent
-/// would wait for that.
+/// With more than this unanswered, answers are looked for.
 const UNANSWERED: usize = 16;
 
 impl Errands {
@@ -62,7 +61,7 @@ impl Errands {
         let to = Rc::clone(&way);
         let ask = move |number| {
             message::send(&to.socket, &FromWorker::Wants { job: to.job.get(), number }, &[])?;
-            answer(&to.socket, &to.held)
+            to.answer()
         };
         let to = Rc::clone(&way);
         let hand_over = move |pins| to.hand_over(pins);
@@ -90,7 +89,7 @@ impl Errands {
     pub(crate) fn finish(&self) {
         while self.way.pins.borrow().len() > self.way.held.get() {
             match message::receive(&self.way.socket) {
-                Ok((ToWorker::Held, _)) => self.way.held.set(self.way.held.get() + 1),
+                Ok((ToWorker::Held(count), _)) => self.way.now_held(count),
                 Ok(_) => {}
                 Err(_) => return,
             }
@@ -102,6 +101,21 @@ impl Errands {
 }
 
 impl Way {
+    /// The answer to the question for a descriptor. The parent's end of the socket ends the wait, too.
+    fn answer(&self) -> Result<OwnedFd, Error> {
+        loop {
+            let (answer, along) = message::receive(&self.socket)?;
+            match answer {
+                ToWorker::Held(count) => self.now_held(count),
+                ToWorker::Missing(error) => return Err(error),
+                ToWorker::Here => {
+                    let none = || Error::new(ErrorKind::Decode, "a descriptor did not come along");
+                    return along.into_iter().next().ok_or_else(none);
+                }
+            }
+        }
+    }
+
     /// Has the parent hold what a result names. When this process has ended, the parent reads this before the ledger is swept.
     fn hand_over(&self, pins: Pins) -> Result<(), Error> {
         if self.pins.borrow().len() > UNANSWERED {
@@ -113,28 +127,17 @@ impl Way {
         Ok(())
     }
 
+    fn now_held(&self, count: u32) {
+        self.held.set(self.held.get() + count as usize);
+    }
+
     /// Lets go of what the parent holds by now.
     fn forget_held(&self) {
-        while let Ok(Some((ToWorker::Held, _))) = message::try_receive(&self.socket) {
-            self.held.set(self.held.get() + 1);
+        while let Ok(Some((ToWorker::Held(count), _))) = message::try_receive(&self.socket) {
+            self.now_held(count);
         }
         let held = self.held.take().min(self.pins.borrow().len());
         let gone: Vec<_> = self.pins.borrow_mut().drain(..held).collect();
         drop(gone);
-    }
-}
-
-/// The answer to the question for a descriptor. The parent's end of the socket ends the wait, too.
-fn answer(socket: &Socket, held: &Cell<usize>) -> Result<OwnedFd, Error> {
-    loop {
-        let (answer, along) = message::receive(socket)?;
-        match answer {
-            ToWorker::Held => held.set(held.get() + 1),
-            ToWorker::Missing(error) => return Err(error),
-            ToWorker::Here => {
-                let none = || Error::new(ErrorKind::Decode, "a descriptor did not come along");
-                return along.into_iter().next().ok_or_else(none);
-            }
-        }
     }
 }

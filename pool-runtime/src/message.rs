@@ -129,8 +129,8 @@ pub(crate) enum ToWorker {
     Here,
     /// To `Wants`.
     Missing(Error),
-    /// To `Holds`: they are held here too.
-    Held,
+    /// To so many `Holds`: they are held here too.
+    Held(u32),
 }
 
 /// Longer messages travel in a file of their own: a socket's buffer is small.

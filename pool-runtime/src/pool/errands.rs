@@ -4,7 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use std::time::{Duration, Instant};
 use super::Engine;
 use super::desk::Desk;
 use super::seat::{Sentence, Worker};
+use super::unsent::Unsent;
 use super::work::{Interest, Job};
 use crate::error::{Error, ErrorKind};
 use crate::luggage::{self, Ask};
-use crate::message::{self, FromWorker, Packed, ToWorker};
+use crate::message::{self, FromWorker};
 use crate::shm::pins::Pins;
 use crate::supervisor;
-use crate::sys::socket::Socket;
 
 /// What the results of a job have brought along, until the job is forgotten.
 #[derive(Debug, Default)]
@@ -99,18 +99,26 @@ impl Engine {
 impl Desk {
     /// Does all that a worker has asked for.
     pub(crate) fn run_errands(&mut self, worker: &mut Worker) {
+        self.hear(worker);
+        if worker.tell() {
+            return;
+        }
+        if let Ok(supervisor) = supervisor::get() {
+            supervisor.nudge();
+        }
+    }
+
+    fn hear(&mut self, worker: &mut Worker) {
         loop {
             match message::try_receive::<FromWorker>(&worker.socket) {
                 Ok(Some((FromWorker::Failed(error), _))) => {
                     worker.refusal = Some(error.with_pid(worker.child.pid()));
                 }
-                Ok(Some((errand, along))) => match self.run_errand(&worker.socket, errand, along) {
-                    Err(error) if error.kind() != ErrorKind::Disconnected => {
+                Ok(Some((errand, along))) => {
+                    if let Err(error) = self.run_errand(&mut worker.unsent, errand, along) {
                         return worker.hear_no_more(error);
                     }
-                    // One that is gone needs no answer; the rest of what it sent counts.
-                    _ => {}
-                },
+                }
                 Ok(None) => return,
                 Err(error) => return worker.hear_no_more(error),
             }
@@ -118,10 +126,10 @@ impl Desk {
     }
 
     /// # Errors
-    /// Why the worker has no answer.
+    /// Why the worker will have no answer.
     fn run_errand(
         &mut self,
-        socket: &Socket,
+        unsent: &mut Unsent,
         errand: FromWorker,
         along: Vec<OwnedFd>,
     ) -> Result<(), Error> {
@@ -132,10 +140,7 @@ impl Desk {
                 let again = job.as_ref().is_some_and(|job| job.retries > 0);
                 let beside = job.map(|job| Arc::clone(&job.baggage.luggage));
                 let find = if again { luggage::copy_of } else { luggage::last_of };
-                let found = find(number, beside.as_deref().unwrap_or(&[]));
-                found
-                    .and_then(|copy| answer(socket, &ToWorker::Here, &[copy.as_fd()]))
-                    .or_else(|error| answer(socket, &ToWorker::Missing(error), &[]))?;
+                unsent.answer(find(number, beside.as_deref().unwrap_or(&[])))?;
             }
             FromWorker::Sends { job, number } => {
                 if let Some(job) = self.job_that_is_read(job) {
@@ -146,7 +151,7 @@ impl Desk {
                 if let Some(job) = self.job_that_is_read(job) {
                     job.received.pins.merge(Pins::open(&slots));
                 }
-                answer(socket, &ToWorker::Held, &[])?;
+                unsent.held();
             }
         }
         Ok(())
@@ -164,6 +169,22 @@ impl Desk {
 }
 
 impl Worker {
+    /// Tells it what there is room for; `false` when there is more.
+    pub(super) fn tell(&mut self) -> bool {
+        match self.unsent.send(&self.socket) {
+            Ok(()) => {}
+            // One that is gone needs no answer.
+            Err(error) if error.kind() == ErrorKind::Disconnected => {
+                self.unsent = Unsent::default()
+            }
+            Err(error) => {
+                self.unsent = Unsent::default();
+                self.hear_no_more(error);
+            }
+        }
+        self.unsent.is_empty()
+    }
+
     /// Its errands cannot be read. It might wait for an answer, so it must not go on as if it were heard.
     fn hear_no_more(&mut self, error: Error) {
         if let Ok(supervisor) = supervisor::get() {
@@ -176,17 +197,6 @@ impl Worker {
             self.sentence = Some(Sentence::NotUnderstood(error));
             self.child.kill();
         }
-    }
-}
-
-/// Never waits: a worker that asks and does not read what it is told would keep everybody waiting with it.
-///
-/// # Errors
-/// As for [`Packed::try_send`], and kind `Full` when it has not read the answers before this one.
-fn answer(socket: &Socket, message: &ToWorker, along: &[BorrowedFd<'_>]) -> Result<(), Error> {
-    match Packed::new(message)?.try_send(socket, along)? {
-        true => Ok(()),
-        false => Err(Error::new(ErrorKind::Full, "it does not read what it is told")),
     }
 }
 

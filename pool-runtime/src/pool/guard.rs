@@ -44,6 +44,9 @@ impl Engine {
         let mut recalled = false;
         for index in 0..desk.seats.len() {
             Self::mark_due(&mut desk.seats[index], now, &mut next);
+            if desk.seats[index].worker.as_mut().is_some_and(|worker| !worker.tell()) {
+                next.at_most(OFTEN);
+            }
             self.watch_start(&mut desk, index, now, &mut next);
             self.watch_work(&mut desk, index, now, &mut next);
             self.watch_end(&mut desk, index, now, &mut next);

@@ -35,6 +35,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 pub(crate) mod typed;
+mod unsent;
 mod work;
 
 use std::os::fd::OwnedFd;

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Acquire;
 use std::time::{Duration, Instant};
 
 use super::recall::Ahead;
+use super::unsent::Unsent;
 use crate::board::layout::{Cell, Control, Tag, phase};
 use crate::board::outbox::Reader;
 use crate::board::remains::{Remains, Stance};
@@ -48,6 +49,8 @@ pub(crate) struct Worker {
     pub(crate) sentence: Option<Sentence>,
     /// What it was seen doing last, and since when.
     pub(crate) seen: Option<(Doing, Instant)>,
+    /// What it is to be told.
+    pub(crate) unsent: Unsent,
     /// What it said of why it could not begin.
     pub(crate) refusal: Option<Error>,
     /// Since when it was seen to leave.

@@ -9,6 +9,7 @@ use super::Engine;
 use super::desk::{Desk, Stage};
 use super::errands::SOCKET;
 use super::seat::{Start, Worker};
+use super::unsent::Unsent;
 use crate::board::outbox::{PART, Reader, SEGMENT, SMALLEST_SEGMENT};
 use crate::child;
 use crate::context;
@@ -111,6 +112,7 @@ impl Engine {
             started: Instant::now(),
             sentence: None,
             seen: None,
+            unsent: Unsent::default(),
             refusal: None,
             leaving: None,
             kept: None,
