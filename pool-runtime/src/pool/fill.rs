@@ -99,15 +99,16 @@ impl Fed {
             }
             _ => self.block,
         };
-        let writer = || RunWriter::new(&self.engine.input, bytes, capacity, self.stride.is_none());
-        let writer = match writer() {
-            Ok(writer) => writer,
-            // There will be room when some has come back, of this job or another.
-            Err(_) if self.engine.has_items_out() => return Ok(false),
-            // What was out may have come back in between.
-            Err(_) => writer()?,
-        };
-        self.put_up(&mut Some(writer), self.pulled)
+        match RunWriter::new(&self.engine.input, bytes, capacity, self.stride.is_none()) {
+            Ok(writer) => self.put_up(&mut Some(writer), self.pulled),
+            // There will be room when some of it has come back.
+            Err(_) if self.has_items_out() => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn has_items_out(&self) -> bool {
+        self.engine.desk().job(self.slot, self.id).is_some_and(|job| job.accounted < job.fed)
     }
 
     /// Puts a run on the board for what `writer` writes; `false`, and the writer is kept, when all runs are in use.

@@ -209,11 +209,6 @@ impl Engine {
         self.config.workers + usize::from(cpus::available() > self.config.workers)
     }
 
-    /// Whether any job has items that have not ended.
-    pub(crate) fn has_items_out(&self) -> bool {
-        self.desk().jobs().any(|job| job.accounted < job.fed)
-    }
-
     /// Whether all jobs together have no more input out than they may: an eighth of the machine's memory, and half of the segment.
     pub(crate) fn has_memory(&self) -> bool {
         self.input.in_use() < self.config.memory_eighth.min(self.input.len() / 2)
