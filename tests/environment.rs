@@ -3,6 +3,7 @@
 mod common;
 
 use std::io::Read;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
 
@@ -198,6 +199,11 @@ fn say_where(text: &str) -> Vec<String> {
     (0..3).map(|number| name(number).map_or("none".into(), |to| to.display().to_string())).collect()
 }
 
+#[pool_task]
+fn sum_of(shared: Array<u64>, more: u64) -> u64 {
+    shared.to_vec().unwrap().iter().sum::<u64>() + more
+}
+
 #[test]
 fn a_parent_without_stdin_stdout_or_stderr() {
     // _TestProcess.test_error_on_stdio_flush_1
@@ -225,4 +231,34 @@ fn a_parent_without_stdin_stdout_or_stderr() {
         run_well(shell.env(DONE, &done));
         assert!(done.exists(), "without {closed}");
     }
+}
+
+#[test]
+fn a_program_that_closes_its_standard_descriptors() {
+    // _TestProcess.test_error_on_stdio_flush_1
+    let test = "a_program_that_closes_its_standard_descriptors";
+    if is_program() {
+        for number in 0..3 {
+            #[expect(unsafe_code, reason = "std closes its own descriptors never")]
+            // SAFETY: nobody else in this process holds them, and what std writes to one that is closed goes nowhere.
+            drop(unsafe { OwnedFd::from_raw_fd(number) });
+        }
+        let pool = workers(2);
+        let shared = Array::from_slice(&[7_u64; 8]).unwrap();
+        let mut places = par_map!(say_where, ["one", "two", "three"]; pool = &pool).unwrap();
+        places.push(Process::spawn(task!(say_where("four"))).unwrap().join().unwrap());
+        say("to nobody");
+        let of_ours = |number| std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok();
+        let sums = par_map!(sum_of(shared.clone(), _), 0..100; pool = &pool).unwrap();
+        let well = places.concat().iter().all(|place| place == "/dev/null" || place == "none")
+            && !(0..3).any(of_ours)
+            && sums == (56..156).collect::<Vec<u64>>();
+        well.then(|| mark(std::env::var_os(DONE).unwrap().as_ref()));
+        // The harness would panic where it can no longer print.
+        std::process::exit(0);
+    }
+    let (_dog, scratch) = (watchdog(), Scratch::new());
+    let done = scratch.at("done");
+    run_well(program(test).env(DONE, &done));
+    assert!(done.exists());
 }

@@ -254,15 +254,16 @@ impl<T> Future for ResultFuture<T> {
     type Output = Result<T, Error>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // Cloned and dropped without the lock: a waker's code is the executor's, and may ask for it.
+        let waker = context.waker().clone();
         let mut state = self.0.shared.opened(self.0.shared.lock(), None);
         if let Some(result) = state.take() {
             return Poll::Ready(result);
         }
         // The last waker counts: the future may have moved to another task since.
-        match &mut state.waker {
-            Some(waker) => waker.clone_from(context.waker()),
-            none => *none = Some(context.waker().clone()),
-        }
+        let former = state.waker.replace(waker);
+        drop(state);
+        drop(former);
         Poll::Pending
     }
 }

@@ -20,6 +20,7 @@ use crate::shm::tree;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
 use crate::sys::spawn::CHILD_SOCKET;
+use crate::sys::standard;
 use crate::worker;
 
 /// `PARENT:ID`: the pid of the parent, and the id that its first message carries, in hexadecimal.
@@ -93,6 +94,7 @@ pub fn init() {
 
 fn be_a_child() -> ! {
     signals::set_up();
+    standard::fill();
     let Some((socket, hello, descriptors)) = introduce() else { leave(NOT_OURS) };
     let mut descriptors = descriptors.into_iter();
     if let Some(arena) = descriptors.next() {

@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use rustix::fs::{FallocateFlags, MemfdFlags, SealFlags};
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+use super::standard;
 use crate::error::{Error, ErrorKind};
 
 const PAGE: usize = 4096;
@@ -21,6 +22,7 @@ pub(crate) fn create(name: &str, len: usize) -> Result<OwnedFd, Error> {
     // NOEXEC_SEAL is refused by kernels before 6.3.
     let file = rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL)
         .or_else(|_| rustix::fs::memfd_create(name, flags))
+        .and_then(standard::above)
         .map_err(|error| Error::os("memfd_create", error))?;
     set_len(file.as_fd(), len)?;
     // A peer that could shrink the file would turn our next access into SIGBUS.

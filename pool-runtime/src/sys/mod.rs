@@ -14,5 +14,6 @@ pub(crate) mod random;
 pub(crate) mod signals;
 pub(crate) mod socket;
 pub(crate) mod spawn;
+pub(crate) mod standard;
 pub(crate) mod stream;
 pub(crate) mod watch;

@@ -8,6 +8,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
+use super::standard;
 use crate::error::Error;
 
 /// How a process ended.
@@ -36,11 +37,12 @@ impl Child {
     /// # Errors
     /// Kind `Io` when descriptors have run out; the child is then killed and reaped.
     pub(crate) fn adopt(pid: Pid) -> Result<Self, Error> {
-        match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        let opened = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+        match opened.and_then(standard::above) {
             Ok(descriptor) => Ok(Self { pid, descriptor }),
             // It ended at once, and somebody else reaped it: any descriptor that is readable says as much of it.
             Err(Errno::SRCH) => {
-                let ended = eventfd(1, EventfdFlags::CLOEXEC);
+                let ended = eventfd(1, EventfdFlags::CLOEXEC).and_then(standard::above);
                 let descriptor = ended.map_err(|error| Error::os("eventfd", error))?;
                 Ok(Self { pid, descriptor })
             }
@@ -134,7 +136,8 @@ impl AsFd for Child {
 /// now, which is to say that `pid` has ended.
 pub(crate) fn parent(pid: u32) -> Option<OwnedFd> {
     let pid = Pid::from_raw(pid.try_into().ok()?)?;
-    let descriptor = rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()?;
+    let opened = rustix::process::pidfd_open(pid, PidfdFlags::empty());
+    let descriptor = opened.and_then(standard::above).ok()?;
     (rustix::process::getppid() == Some(pid)).then_some(descriptor)
 }
 

@@ -9,6 +9,7 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
 };
 
+use super::standard;
 use crate::error::{Error, ErrorKind};
 
 /// The most descriptors in one message: the kernel takes 253.
@@ -32,7 +33,7 @@ struct Arrived {
 /// Kind `Io` when descriptors have run out.
 pub(crate) fn pair() -> Result<(Socket, Socket), Error> {
     rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-        .map(|(a, b)| (Socket(a), Socket(b)))
+        .and_then(|(a, b)| Ok((Socket(standard::above(a)?), Socket(standard::above(b)?))))
         .map_err(|error| Error::os("socketpair", error))
 }
 
@@ -183,9 +184,15 @@ impl Socket {
         };
         let message = message.map_err(|error| lost("recvmsg", error))?;
         let mut descriptors = Vec::new();
+        let mut lost = message.flags.contains(ReturnFlags::CTRUNC);
         for part in ancillary.drain() {
             if let RecvAncillaryMessage::ScmRights(rights) = part {
-                descriptors.extend(rights);
+                for right in rights {
+                    match standard::above(right) {
+                        Ok(right) => descriptors.push(right),
+                        Err(_) => lost = true,
+                    }
+                }
             }
         }
         if message.bytes == 0 && descriptors.is_empty() {
@@ -195,7 +202,6 @@ impl Socket {
             let text = "a message did not arrive whole";
             return Err(Error::new(ErrorKind::Disconnected, text));
         }
-        let lost = message.flags.contains(ReturnFlags::CTRUNC);
         Ok(Arrived { len: message.bytes, descriptors, lost })
     }
 }

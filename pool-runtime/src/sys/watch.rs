@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
+use super::standard;
 use crate::error::Error;
 
 /// A set of descriptors, each with a key.
@@ -23,8 +24,10 @@ impl Watch {
     /// Kind `Io` when descriptors have run out.
     pub(crate) fn new() -> Result<Self, Error> {
         let set = epoll::create(CreateFlags::CLOEXEC)
+            .and_then(standard::above)
             .map_err(|error| Error::os("epoll_create", error))?;
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+            .and_then(standard::above)
             .map_err(|error| Error::os("eventfd", error))?;
         let watch = Self { set, bell };
         watch.add_keyed(watch.bell.as_fd(), BELL)?;
