@@ -49,7 +49,7 @@ fn rounds(
         while beats.load(SeqCst) < before + 2 && begun.elapsed() < BOUND {
             std::thread::yield_now();
         }
-        (0..random(20_000)).for_each(|_| std::hint::spin_loop());
+        a_moment();
         let next = make();
         let dead = std::mem::replace(&mut living[victim], next);
         dead.kill().expect("it is ours");
@@ -58,6 +58,26 @@ fn rounds(
         check();
         assert!(begun.elapsed() < BOUND, "round {round}: {:?}", begun.elapsed());
     }
+}
+
+/// Spins for a random moment.
+fn a_moment() {
+    (0..random(20_000)).for_each(|_| std::hint::spin_loop());
+}
+
+/// Waits until something holds, which takes no longer than [`BOUND`].
+#[track_caller]
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < BOUND, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
+
+fn kill(process: Process<()>) {
+    process.kill().expect("it is ours");
+    process.join().expect_err("it was killed");
 }
 
 fn beats() -> RawValue<AtomicU64> {
@@ -222,4 +242,79 @@ fn a_holder_whose_process_is_being_killed_is_no_thread_that_ended() {
         };
         assert_eq!(error.kind(), ErrorKind::OwnerDied, "{error}");
     }
+}
+
+#[pool_task]
+fn wait_for_a_word(lock: Lock, condition: Condition, beats: RawValue<AtomicU64>) {
+    let guard = lock.lock().expect("the lock");
+    let _guard = condition.wait(guard).expect("a word");
+    beats.fetch_add(1, SeqCst);
+}
+
+#[test]
+fn a_word_to_one_that_dies_before_it_has_the_lock_goes_to_the_next() {
+    let (lock, beats) = (Lock::new().expect("a lock"), beats());
+    let condition = Condition::new(&lock).expect("a condition");
+    let waits = |n| {
+        let task = task!(wait_for_a_word(lock.clone(), condition.clone(), beats.clone()));
+        let process = Process::spawn(task).expect("a process");
+        until("it waits", || condition.n_waiting() == n);
+        process
+    };
+    for round in 1..=30 {
+        let (first, second) = (waits(1), waits(2));
+        let guard = lock.lock().expect("the lock");
+        condition.notify_one().expect("notifies");
+        a_moment();
+        kill(first);
+        drop(guard);
+        until("the second hears the word", || beats.load(SeqCst) == round);
+        second.join().expect("it ends");
+    }
+}
+
+#[test]
+fn the_dead_do_not_wait_for_a_condition() {
+    let lock = Lock::new().expect("a lock");
+    let condition = Condition::new(&lock).expect("a condition");
+    let task = task!(wait_for_a_word(lock.clone(), condition.clone(), beats()));
+    let process = Process::spawn(task).expect("a process");
+    until("it waits", || condition.n_waiting() == 1);
+    kill(process);
+    until("its death is seen", || condition.n_waiting() == 0);
+}
+
+#[test]
+fn a_barrier_breaks_when_the_only_one_that_waits_dies() {
+    let asks: [fn(&Barrier) -> bool; 2] = [Barrier::is_broken, |barrier| barrier.n_waiting() == 0];
+    for has_seen in asks {
+        let barrier = Barrier::new(3).expect("a barrier");
+        let process = Process::spawn(task!(meet_for_ever(barrier.clone(), beats())));
+        until("it waits", || barrier.n_waiting() == 1);
+        kill(process.expect("a process"));
+        until("its death is seen", || has_seen(&barrier));
+        assert!(barrier.is_broken() && barrier.n_waiting() == 0);
+        assert_eq!(barrier.wait().expect_err("it broke").kind(), ErrorKind::Broken);
+    }
+}
+
+#[pool_task]
+fn die_with_a_permit(semaphore: Semaphore) {
+    std::mem::forget(semaphore.acquire().expect("a permit"));
+    std::process::abort()
+}
+
+#[test]
+fn the_permits_of_many_dead_come_back() {
+    const MANY: usize = 300;
+    let semaphore = Semaphore::new(MANY).expect("a semaphore");
+    for _ in 0..MANY / 20 {
+        let make = || Process::spawn(task!(die_with_a_permit(semaphore.clone())));
+        let processes: Vec<_> = (0..20).map(|_| make().expect("a process")).collect();
+        processes.into_iter().for_each(|process| drop(process.join().expect_err("it aborts")));
+    }
+    assert_eq!(semaphore.available(), 0);
+    let permit = semaphore.acquire_timeout(BOUND).expect("no error");
+    assert!(permit.is_some());
+    assert_eq!(semaphore.available(), MANY - 1);
 }

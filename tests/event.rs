@@ -1,4 +1,4 @@
-//! Events, between one that sets them and one that clears them.
+//! Events, between one that sets them and one that clears them; barriers and conditions with more threads than places.
 
 use std::sync::atomic::{
     AtomicU32,
@@ -52,4 +52,42 @@ fn work_left_before_a_set_is_not_missed_by_one_that_clears() {
         }
     }
     worker.join().expect("no panic");
+}
+
+#[test]
+fn more_threads_than_a_barrier_has_places_get_through() {
+    const WAITS: u32 = 20_000;
+    let (barrier, begun) = (Barrier::new(2).expect("a barrier"), flag());
+    let meet = || {
+        let more = || (begun.fetch_add(1, SeqCst) < WAITS).then(|| barrier.wait());
+        std::iter::from_fn(more).sum::<Result<usize, _>>()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..200).map(|_| scope.spawn(meet)).collect();
+        let orders = threads.into_iter().map(|thread| thread.join().expect("no panic"));
+        let sum: usize = orders.map(|order| order.expect("nobody breaks it")).sum();
+        assert_eq!(sum, WAITS as usize / 2);
+    });
+}
+
+#[test]
+fn a_condition_has_places_for_500_that_wait() {
+    let lock = Lock::new().expect("a lock");
+    let condition = Condition::new(&lock).expect("a condition");
+    let wait = || {
+        let waited = condition.wait(lock.lock().expect("the lock"));
+        waited.map(drop).map_err(Error::from)
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..500).map(|_| scope.spawn(wait)).collect();
+        while condition.n_waiting() < 500 {
+            thread::yield_now();
+        }
+        assert_eq!(wait().expect_err("no place is left").kind(), ErrorKind::Full);
+        drop(lock.lock().expect("it was given back"));
+        condition.notify_all().expect("notifies");
+        for thread in threads {
+            thread.join().expect("no panic").expect("it was notified");
+        }
+    });
 }

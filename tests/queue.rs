@@ -252,6 +252,16 @@ fn handles_live_as_long_as_the_item() {
     assert_eq!(queues.get().expect("it is there").get().expect("it lives"), 7);
 }
 
+#[test]
+fn an_item_has_at_most_511_handles() {
+    let (queue, lock) = (Queue::unbounded().expect("a queue"), Lock::new().expect("a lock"));
+    queue.put(vec![lock.clone(); 511]).expect("as many as may be");
+    let error = queue.put(vec![lock; 512]).expect_err("too many");
+    assert_eq!(error.kind(), ErrorKind::Encode);
+    assert!(error.to_string().contains("at most 511 handles"), "{error}");
+    assert_eq!(queue.get().expect("the first item").len(), 511);
+}
+
 #[pool_task]
 fn makes_a_queue(len: usize) -> Queue<Vec<u8>> {
     let queue = Queue::unbounded().expect("there is memory");

@@ -288,3 +288,23 @@ fn a_buffer_of_structures() {
     buffer[9].x = 0.0;
     assert_eq!(buffer.split(10)[9][0], Point { x: 0.0, y: 2.0 });
 }
+
+/// A number of bytes of `/proc/meminfo`.
+fn machine(name: &str) -> usize {
+    let text = std::fs::read_to_string("/proc/meminfo").expect("procfs");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") << 10
+}
+
+#[test]
+fn what_is_more_than_the_memory_is_refused_and_nobody_is_killed() {
+    const LARGEST: usize = 64 << 30;
+    let (memory, swap) = (machine("MemTotal:"), machine("SwapTotal:"));
+    let len = memory + swap + (1 << 30);
+    // On larger machines there is memory behind every array that can be.
+    if len <= LARGEST {
+        let error = Array::<u8>::zeroed(len).expect_err("there is no such memory");
+        assert_eq!(error.kind(), ErrorKind::Io);
+        assert!(error.to_string().contains(&len.to_string()), "{error}");
+    }
+}

@@ -384,3 +384,11 @@ fn a_permit_that_is_out_again_does_not_come_back_from_the_living() {
     drop(again);
     assert_eq!(semaphore.available(), 1);
 }
+
+#[test]
+fn a_semaphore_of_all_permits_that_can_be_counted_gets_them_back() {
+    let semaphore = Semaphore::new(usize::MAX).expect("there is memory");
+    let permits: Vec<_> = (0..3).map(|_| semaphore.acquire().expect("they are free")).collect();
+    drop(permits);
+    assert_eq!(semaphore.available(), usize::MAX);
+}

@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::luggage;
 use crate::shm::handle::{Handle, Kind, Mark, Ticket};
 use crate::shm::pins::{self, Transit};
-use crate::shm::ring::{Item, LARGEST, MOST_RECORDS, Parts};
+use crate::shm::ring::{Item, LARGEST, MOST_HANDLES, Parts};
 use crate::task::{stopped, whole};
 
 thread_local! {
@@ -27,14 +27,15 @@ pub(crate) fn pack<T: Serialize + DeserializeOwned>(
     put: impl FnOnce(Parts<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     // Taken, not borrowed: encoding runs code of the user's, which may put something, too.
-    let mut room = ROOM.take();
+    // When another destructor of the thread puts something it is gone, and there is a new one each time.
+    let mut room = ROOM.try_with(Cell::take).unwrap_or_default();
     room.resize(LARGEST, 0);
     let done = match encode(value, &mut room) {
         Ok((len, transit)) => send(Parts { bytes: &room[..len], ..Parts::default() }, transit, put),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Full) => pack_outside(value, put),
     };
-    ROOM.set(room);
+    let _ = ROOM.try_with(|place| place.set(room));
     done
 }
 
@@ -62,8 +63,10 @@ fn send(
     put: impl FnOnce(Parts<'_>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let records = transit.records();
-    if records.len() >= MOST_RECORDS {
-        let text = format!("an item of a queue holds at most {MOST_RECORDS} handles");
+    // The place of a value that lies outside is none of its handles.
+    let handles = records.len().saturating_sub(usize::from(parts.outside > 0));
+    if handles > MOST_HANDLES {
+        let text = format!("an item of a queue holds at most {MOST_HANDLES} handles");
         return Err(Error::new(ErrorKind::Encode, text));
     }
     put(Parts { records, ..parts })?;

@@ -198,7 +198,8 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     ///
     /// # Errors
     /// Kind `Closed` after [`close`](Self::close), `Encode` when the item cannot be encoded, or has a file, a socket or a
-    /// connection in it (the queue goes on), `Full` or `Io` when memory has run out.
+    /// connection in it, or more than 511 handles (the queue goes on), `Full` or `Io` when memory has run out. A handle that
+    /// goes with another object, as a [`Condition`](crate::Condition) with its lock, and a queue, counts as two.
     pub fn put(&self, item: T) -> Result<(), Error> {
         self.put_until(&item, Patience::Forever)
     }
@@ -293,14 +294,15 @@ impl<T: Serialize + DeserializeOwned> Queue<T> {
     fn get_until(&self, patience: Patience) -> Result<T, Error> {
         let ring = self.ring()?;
         let header = ring.header();
-        let mut item = ITEM.take();
+        // When another destructor of the thread takes something it is gone, and there is a new one each time.
+        let mut item = ITEM.try_with(Cell::take).unwrap_or_default();
         loop {
             // Looked at first: what was put before the close is seen after it.
             let closed = header.closed.load(Acquire) != 0;
             if !ring.is_empty() && self.pop(ring, &mut item, patience)? {
                 header.room.wake_one();
                 let value = item::unpack(&mut item);
-                ITEM.set(item);
+                let _ = ITEM.try_with(|place| place.set(item));
                 return value;
             }
             if closed {

@@ -4,7 +4,7 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 
 /// Types whose values may lie in memory that processes share: plain bytes, without padding, pointers or owners.
 ///
-/// All numbers, `bool`, `char` and arrays of them are; so is every [`bytemuck::Pod`]. A structure of yours becomes one by
+/// All numbers, `bool`, `char` and arrays of numbers are; so is every [`bytemuck::Pod`]. A structure of yours becomes one by
 /// `#[repr(C)]` and the derives of `bytemuck`, which this crate re-exports (`Pod` where all fields are; `NoUninit`,
 /// `CheckedBitPattern` and `Zeroable` where some are `bool` or `char`):
 ///
@@ -33,7 +33,7 @@ use bytemuck::{CheckedBitPattern, NoUninit};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot lie in memory that processes share",
     label = "not plain bytes",
-    note = "numbers, `bool`, `char` and arrays of them can, and structures with `#[derive(Clone, Copy, Pod, Zeroable)] #[repr(C)]` \
+    note = "numbers, `bool`, `char` and arrays of numbers can, and structures with `#[derive(Clone, Copy, Pod, Zeroable)] #[repr(C)]` \
             of `pool_runtime::bytemuck`; pointers, references, `String`, `Vec` and `Box` mean nothing in another process"
 )]
 pub trait Shareable: NoUninit + CheckedBitPattern + Send + Sync {}

@@ -67,9 +67,11 @@ pub(crate) struct Slot {
     pub(crate) size: AtomicU64,
     /// The slot and generation whose lock guards it, as [`super::slot::pack`] has it; 0 for its own.
     pub(crate) guarded_by: AtomicU64,
-    /// Not 0: transit records may name this slot.
-    pub(crate) in_transit: AtomicU32,
-    _gap: [u32; 7],
+    /// How many transit records that name this slot were begun, and how many were struck out, ever, whatever lives in the slot.
+    /// Equal: there is none.
+    pub(crate) transits_begun: AtomicU32,
+    pub(crate) transits_struck: AtomicU32,
+    _gap: [u32; 6],
     /// The lock word. See `sync::word`.
     pub(crate) lock: AtomicU64,
     /// How often the holder of a re-entrant lock holds it; written by the holder alone.

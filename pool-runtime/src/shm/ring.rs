@@ -38,8 +38,10 @@ const KEPT_CAPACITY: usize = 1 << 20;
 const HEAD: usize = 16;
 const SKIP: u64 = u64::MAX;
 const RECORD: usize = 16;
-/// The most records of one item.
-pub(crate) const MOST_RECORDS: usize = 1 << 9;
+/// The most records of one item: of its handles, and of the object that its bytes name.
+const MOST_RECORDS: usize = 1 << 9;
+/// The most of its handles.
+pub(crate) const MOST_HANDLES: usize = MOST_RECORDS - 1;
 /// The value lies elsewhere: the bytes name the object that has it.
 const NAMES: u64 = 1 << 15;
 const _: () = assert!((MOST_RECORDS as u64) < NAMES);

@@ -169,7 +169,8 @@ fn erase(arena: &Arena, slot: usize, generation: u32) {
     for word in [&head.kind, &head.size, &head.guarded_by, &head.lock] {
         word.store(0, Relaxed);
     }
-    for word in [&head.depth, &head.bell, &head.in_transit] {
+    // Not the counts of records: who has just struck one out may not have counted that yet.
+    for word in [&head.depth, &head.bell] {
         word.store(0, Relaxed);
     }
     let class = super::layout::class_of(slot);

@@ -234,3 +234,26 @@ fn sweeping_the_living_does_nothing() {
     assert!(open(&object.ticket().expect("a ticket")).is_ok());
     assert_eq!(transit::count(own.arena, 4095), 0);
 }
+
+/// As many are in use all the time, and go in any order: a search that gives up early does not take fresh ones for ever.
+#[test]
+fn records_are_used_again() {
+    let _alone = alone();
+    let (own, object) = (process::own().expect("an entry"), make(8));
+    let slot = slot::unpack(object.object()).expect("a slot").0 as usize;
+    let enter = || transit::enter(own, slot).expect("a record");
+    let mut records: Vec<_> = (0..1000).map(|_| enter()).collect();
+    let used = || own.arena.head().transits_used.load(Relaxed);
+    let before = used();
+    for n in 0..50_000 {
+        let record = records.swap_remove(n * 7919 % 1000);
+        assert_eq!(transit::strike(own.arena, record), Some(slot));
+        assert!(transit::names(own.arena, slot));
+        records.push(enter());
+    }
+    assert!(used() - before < 500, "{before} records, and then {}", used());
+    records.into_iter().for_each(|record| _ = transit::strike(own.arena, record));
+    assert!(!transit::names(own.arena, slot));
+    let head = own.arena.slot(slot);
+    assert_eq!(head.transits_begun.load(Relaxed), head.transits_struck.load(Relaxed));
+}

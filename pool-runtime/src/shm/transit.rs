@@ -10,6 +10,8 @@
 //! receiver that dies before or while it decodes, or a pipe that both sides have left, keeps nothing. Only a death between the change of the keeper and that of the queue, a few instructions, leaves a
 //! record for the life of the tree; in the other order it would leave an item without its handles.
 //!
+//! Each slot counts the records that name it, so that letting go of one that none names takes no search.
+//!
 //! A record is one word: 0 when free, else slot + 1 (bits 0–20), keeper (bits 21–32), a number (bits 33–63). Beside
 //! it stands the end of the pipe, for a record of nobody's.
 
@@ -68,28 +70,64 @@ fn kept_by(word: u64, keeper: usize) -> u64 {
     word & !KEEPER | (keeper as u64) << SLOT_BITS
 }
 
+/// Where this process looks next for a free record; 0 when it has not looked yet.
+static NEXT: AtomicU64 = AtomicU64::new(0);
+/// Where it has last made, found or struck out a record: the next one that it asks for is often beside it.
+static LATEST: AtomicU64 = AtomicU64::new(0);
+/// How many records are looked at before a fresh one is taken, and how far from the latest a search begins.
+const LOOKS: usize = 64;
+
 /// Makes a record for a slot that the caller holds, and keeps it.
 ///
 /// # Errors
 /// Kind `Full` when there are too many, `Io` when memory has run out.
 pub(crate) fn enter(own: &Own, slot: usize) -> Result<Record, Error> {
+    let (word, head) = (new_word(own, slot), own.arena.slot(slot));
+    // Before the record is there, as it is gone before it is counted as struck out: there are never more than the counts say.
+    head.transits_begun.fetch_add(1, SeqCst);
+    let made = free(own, word);
+    match made {
+        Ok(at) => LATEST.store(at as u64, Relaxed),
+        Err(_) => _ = head.transits_struck.fetch_add(1, SeqCst),
+    }
+    made.map(|at| Record { at: at as u32, word })
+}
+
+fn new_word(own: &Own, slot: usize) -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    static HINT: AtomicU64 = AtomicU64::new(0);
     // From the pid on: one that had this entry before has counted from elsewhere.
     let count = COUNT.fetch_add(1, Relaxed).wrapping_add(own.word >> 2);
     let number = (own.index as u64) << COUNT_BITS | count & ((1 << COUNT_BITS) - 1);
-    let word = kept_by((slot as u64 + 1) | number << NUMBER_AT, own.index);
-    let hint = HINT.load(Relaxed) as usize;
-    let used = own.arena.head().transits_used.load(Acquire) as usize;
-    let free = (0..used).map(|at| (hint + at) % used).find(|&at| take(own.arena, at, word));
-    let at = match free {
-        Some(at) => at,
-        None => fresh(own.arena, word)?,
+    kept_by((slot as u64 + 1) | number << NUMBER_AT, own.index)
+}
+
+/// Takes a record for a word: one of the next few if one is free, else a fresh one. All are looked at only when none is fresh:
+/// the more there are in use, the longer that takes.
+fn free(own: &Own, word: u64) -> Result<usize, Error> {
+    match reused(own, LOOKS, word) {
+        Some(at) => Ok(at),
+        None => fresh(own.arena, word).or_else(|error| reused(own, TRANSITS, word).ok_or(error)),
+    }
+}
+
+/// Takes one of the next `looks` records. The next call looks from there on, also in vain: so all come to be looked at in turn,
+/// and there are not many more than were in use at one time.
+fn reused(own: &Own, looks: usize, word: u64) -> Option<usize> {
+    let used = used(own.arena);
+    // Processes begin at different places: those that look only once would else all find the same ones in use.
+    let next = match NEXT.load(Relaxed) {
+        0 => (own.word >> 2) as usize,
+        next => next as usize,
     };
-    HINT.store(at as u64 + 1, Relaxed);
-    // After the record: one that finds no record and then this unchanged knows that there is none.
-    own.arena.slot(slot).in_transit.fetch_add(1, SeqCst);
-    Ok(Record { at: at as u32, word })
+    let mut places = (0..used.min(looks)).map(|n| (next + n) % used);
+    let found = places.find(|&at| take(own.arena, at, word));
+    NEXT.store(found.map_or(next + looks, |at| at + 1) as u64, Relaxed);
+    found
+}
+
+/// How many records were ever used.
+fn used(arena: &Arena) -> usize {
+    (arena.head().transits_used.load(Acquire) as usize).min(TRANSITS)
 }
 
 fn take(arena: &Arena, at: usize, word: u64) -> bool {
@@ -122,7 +160,10 @@ fn fresh(arena: &Arena, word: u64) -> Result<usize, Error> {
 
 /// Strikes a record out, if it is still there.
 pub(crate) fn strike(arena: &Arena, record: Record) -> Option<usize> {
-    change(arena, record, |_| 0).then(|| slot_of(record.word)).flatten()
+    let slot = slot_of(record.word).filter(|_| change(arena, record, |_| 0))?;
+    arena.slot(slot).transits_struck.fetch_add(1, SeqCst);
+    LATEST.store(record.at.into(), Relaxed);
+    Some(slot)
 }
 
 /// Gives records to another keeper, those that are still there.
@@ -177,22 +218,33 @@ fn strike_those(arena: &Arena, those: impl Fn(&(usize, u64)) -> bool) -> Vec<usi
 }
 
 fn all(arena: &Arena) -> impl Iterator<Item = (usize, u64)> {
-    let used = (arena.head().transits_used.load(Acquire) as usize).min(TRANSITS);
-    (0..used).map(|at| (at, arena.transit(at).word.load(SeqCst))).filter(|&(_, word)| word != 0)
+    all_from(arena, 0)
+}
+
+/// All records, those before `from` last.
+fn all_from(arena: &Arena, from: usize) -> impl Iterator<Item = (usize, u64)> {
+    let used = used(arena);
+    let from = from.min(used);
+    let places = (from..used).chain(0..from);
+    places.map(|at| (at, arena.transit(at).word.load(SeqCst))).filter(|&(_, word)| word != 0)
 }
 
 /// Whether a record names the slot.
+///
+/// Only when there is one, or somebody died in the moment between a record and its count, are records looked through.
 pub(crate) fn names(arena: &Arena, slot: usize) -> bool {
-    let count = &arena.slot(slot).in_transit;
-    let before = count.load(SeqCst);
-    if before == 0 {
+    let head = arena.slot(slot);
+    // In this order: what is struck out meanwhile makes the difference larger, not smaller.
+    let struck = head.transits_struck.load(SeqCst);
+    if head.transits_begun.load(SeqCst) == struck {
         return false;
     }
-    let found = all(arena).any(|(_, word)| slot_of(word) == Some(slot));
-    if !found {
-        let _ = count.compare_exchange(before, 0, SeqCst, Relaxed);
+    let from = (LATEST.load(Relaxed) as usize).saturating_sub(LOOKS);
+    let found = all_from(arena, from).find(|&(_, word)| slot_of(word) == Some(slot));
+    if let Some((at, _)) = found {
+        LATEST.store(at as u64, Relaxed);
     }
-    found
+    found.is_some()
 }
 
 /// How many records that process keeps.

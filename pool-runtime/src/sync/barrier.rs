@@ -10,7 +10,7 @@ use super::travels;
 use crate::error::{Error, ErrorKind};
 use crate::shm::handle::{Handle, Kind, Mark};
 
-/// Room for those that were let go and have not left when others come.
+/// Room for those that were let go and have not left when others come. Where it is not enough, those wait for a place.
 const SPARE: usize = 64;
 
 /// A barrier for a fixed number of parties: each waits until all have come.
@@ -109,12 +109,12 @@ impl Barrier {
         self.state().parties()
     }
 
-    /// How many wait now.
+    /// How many wait now. One that died while it waited does not: it has broken the barrier.
     pub fn n_waiting(&self) -> usize {
         self.state().count()
     }
 
-    /// Whether it is broken.
+    /// Whether it is broken, be it by the death of one that waited.
     pub fn is_broken(&self) -> bool {
         self.state().is_broken()
     }

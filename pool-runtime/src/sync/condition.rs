@@ -19,6 +19,9 @@ const PLACES: usize = 500;
 
 /// A condition that goes with a [`Lock`]: who holds the lock may wait until somebody else has changed what it guards.
 ///
+/// The notification of a process that dies before it has the lock again goes to the next that waits. At most 500 threads, of
+/// all processes together, can be in a `wait` of one condition at a time.
+///
 /// ```
 /// use pool_runtime::{Condition, Lock, RawValue};
 /// use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
@@ -69,7 +72,8 @@ impl Condition {
     /// Gives the lock back, waits until it is notified, and takes the lock again.
     ///
     /// # Errors
-    /// As for [`Lock::lock`]; kind `InvalidInput` when the guard is another lock's, which is given back then.
+    /// As for [`Lock::lock`]; kind `InvalidInput` when the guard is another lock's, and `Full` when 500 wait already. With these
+    /// two the lock is given back.
     pub fn wait<G: Guard>(&self, guard: G) -> Waited<G> {
         self.wait_with(guard, Patience::Forever).map(|(guard, _)| guard)
     }
@@ -132,8 +136,11 @@ impl Condition {
             return Err(LockError::from_error(Error::new(ErrorKind::InvalidInput, text)));
         }
         let at = self.notices().enlist().map_err(LockError::from_error)?;
-        let mut told = Ok(false);
-        match held.without(|| told = self.notices().wait(at, patience)) {
+        let mut slept = Ok(());
+        let taken = held.without(|| slept = self.notices().wait(at, patience));
+        // Only now, however it went: the word to one that dies while it queues for the lock goes to the next.
+        let told = slept.and(self.notices().leave(at));
+        match taken {
             Ok(Taken::Plainly) => told.map(|told| (guard, told)).map_err(LockError::from_error),
             Ok(Taken::FromTheDead) => Err(LockError::owner_died(guard)),
             Err(refusal) => Err(LockError::from_error(refusal.into())),
@@ -164,7 +171,7 @@ impl Condition {
         self.notify(usize::MAX)
     }
 
-    /// How many wait.
+    /// How many wait, of those that live.
     pub fn n_waiting(&self) -> usize {
         self.notices().count()
     }

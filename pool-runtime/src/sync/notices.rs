@@ -1,7 +1,8 @@
 //! The notices of a condition: who waits for one, and to whom it was given.
 //!
 //! The state is a list of those that wait, under the condition's own lock, which is not the user's. A word to one that died
-//! before it acted on it goes to the next. Where a death could make it one too many or one too few, it is one too many.
+//! before it acted on it goes to the next: so one that was told keeps its place until it has the user's lock again. Where a
+//! death could make it one too many or one too few, it is one too many.
 
 use super::ground::Ground;
 use super::held::Patience;
@@ -26,15 +27,22 @@ impl<G: Ground> Notices<G> {
         self.waiters().enter(|told| self.inherit(told))
     }
 
-    /// Waits at a place, leaves it, and says whether it was told to.
+    /// Waits at a place until it is told to go, or the time is over.
     ///
     /// # Errors
     /// As for [`Ground::enter`].
-    pub(crate) fn wait(self, at: usize, patience: Patience) -> Result<bool, Error> {
-        let slept = self.waiters().sleep(at, patience, || self.pass_on());
+    pub(crate) fn wait(self, at: usize, patience: Patience) -> Result<(), Error> {
+        self.waiters().sleep(at, patience, || self.pass_on())
+    }
+
+    /// Leaves a place, and says whether it was told to, be it after its time was over. From here on no other hears the word: the
+    /// caller has the user's lock again.
+    ///
+    /// # Errors
+    /// As for [`Ground::enter`].
+    pub(crate) fn leave(self, at: usize) -> Result<bool, Error> {
         let _own_lock = self.0.enter()?;
-        let told = self.waiters().leave(at) == TOLD;
-        slept.map(|()| told)
+        Ok(self.waiters().leave(at) == TOLD)
     }
 
     /// Hands on what was said to those that died before they heard it.
@@ -64,8 +72,12 @@ impl<G: Ground> Notices<G> {
         Ok(())
     }
 
-    /// How many wait.
+    /// How many wait. What was said to those that died is handed on first.
     pub(crate) fn count(self) -> usize {
+        if self.waiters().has_dead() {
+            // What keeps this process from it keeps nobody who waits from it.
+            let _ = self.pass_on();
+        }
         self.waiters().count()
     }
 }

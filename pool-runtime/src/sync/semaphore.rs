@@ -7,17 +7,19 @@ use super::ground::Object;
 use super::held::Patience;
 use super::permits::{self, Permits};
 use super::travels;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::shm::handle::{Handle, Kind, Mark};
 use crate::sys::fork;
 
-/// Processes whose permits are remembered.
-const N_ACCOUNTS: usize = 250;
-const SIZE: usize = 8 * permits::words(N_ACCOUNTS);
+/// Processes whose permits are remembered: the largest pool's workers, and others. They fill five pages.
+const N_ACCOUNTS: usize = 1275;
+/// Where addresses are limited, so many must do: they fill the largest block that every process maps.
+const FEW_ACCOUNTS: usize = 250;
 
 /// So many permits, for threads of any process.
 ///
-/// The permits that a process had when it died are free again.
+/// The permits that a process had when it died are free again. That is so for 1275 processes that have permits at one time,
+/// or 250 where the address space is very limited (`ulimit -v`); permits of others are lost with them.
 ///
 /// ```
 /// let semaphore = pool_runtime::Semaphore::new(2)?;
@@ -37,6 +39,7 @@ pub struct Semaphore {
 }
 
 /// A [`Semaphore`] that never has more permits than it began with: one [`release`](Self::release) too many is an error.
+/// What becomes of the permits of a process that dies is said there.
 ///
 /// ```
 /// let semaphore = pool_runtime::BoundedSemaphore::new(1)?;
@@ -56,7 +59,7 @@ macro_rules! semaphore {
             /// # Errors
             /// Kind `Io` or `Full` when shared memory has run out.
             pub fn new(permits: usize) -> Result<Self, Error> {
-                let handle = Handle::make(Mark::plain(Kind::$type), (SIZE, 8), None, |_| ())?;
+                let handle = make(Mark::plain(Kind::$type))?;
                 let bound: fn(usize) -> u64 = $bound;
                 state(&handle).begin(permits as u64, bound(permits));
                 Ok(Self { handle })
@@ -111,7 +114,8 @@ macro_rules! semaphore {
     };
 }
 
-semaphore!(Semaphore, |_| u64::MAX >> 1);
+// So high that it is never reached, but by one that began there: nobody's permit is one too many.
+semaphore!(Semaphore, |permits| (permits as u64).max(u64::MAX >> 1));
 semaphore!(BoundedSemaphore, |permits| permits as u64);
 
 /// One of a semaphore's permits. Dropping it gives it back; any thread may.
@@ -135,6 +139,17 @@ impl Drop for Permit {
         if !fork::is_copy() {
             state(&self.handle).leave(self.frees);
         }
+    }
+}
+
+/// An object with room for the accounts.
+fn make(mark: Mark) -> Result<Handle, Error> {
+    let make = |accounts| Handle::make(mark, (8 * permits::words(accounts), 8), None, |_| ());
+    match make(N_ACCOUNTS) {
+        Err(error) if matches!(error.kind(), ErrorKind::Full | ErrorKind::InvalidInput) => {
+            make(FEW_ACCOUNTS)
+        }
+        made => made,
     }
 }
 

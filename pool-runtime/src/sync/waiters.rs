@@ -87,6 +87,11 @@ impl<G: Ground> Waiters<G> {
         self.places().filter(|&at| self.state(at) == WAITING).count()
     }
 
+    /// Whether one of those that have a place has died. Without the object's own lock it is a hint.
+    pub(crate) fn has_dead(self) -> bool {
+        self.places().any(|at| self.place(at) != FREE && self.is_of_the_dead(at))
+    }
+
     /// Frees the places of those that died while they waited, or were told and had not gone. `heir` hears of each what it had
     /// been told, and before its place is free: if the caller dies in between, the next one hears it again.
     pub(crate) fn forget_dead(self, mut heir: impl FnMut(u64)) {

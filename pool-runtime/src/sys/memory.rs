@@ -70,14 +70,45 @@ pub(crate) fn forbid_new_writers(file: BorrowedFd<'_>) -> Result<(), Error> {
         .map_err(|error| Error::os("sealing shared memory", error))
 }
 
+/// From so many bytes on, it is looked first whether there is so much: the kernel does not refuse what is not there, but fills
+/// what is, and then kills processes, this one or others. To look costs next to nothing beside filling so many.
+const LARGE: usize = 64 << 20;
+
 /// Asks for memory behind a part of the file now, so that running out is an error and not SIGBUS later.
 ///
 /// # Errors
 /// Kind `Io` when there is not enough.
 pub(crate) fn allocate(file: BorrowedFd<'_>, at: usize, len: usize) -> Result<(), Error> {
+    look_for(len)?;
     let flags = FallocateFlags::KEEP_SIZE;
     rustix::io::retry_on_intr(|| rustix::fs::fallocate(file, flags, at as u64, len as u64))
         .map_err(|error| Error::os(&format!("allocating {len} bytes of shared memory"), error))
+}
+
+/// Refuses what is large and more than there is.
+fn look_for(len: usize) -> Result<(), Error> {
+    if len < LARGE {
+        return Ok(());
+    }
+    match available() {
+        Some(most) if len > most => {
+            let text = format!("{len} bytes of shared memory: only {most} are available now");
+            Err(Error::new(ErrorKind::Io, text))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of memory and swap that can be had now; `None` where nobody says.
+/// <https://man7.org/linux/man-pages/man5/proc_meminfo.5.html>
+fn available() -> Option<usize> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let bytes = |name| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.trim().strip_suffix(" kB")?.parse::<usize>().ok()?.checked_mul(1 << 10)
+    };
+    let memory = bytes("MemAvailable:")?.min(total());
+    Some(memory.saturating_add(bytes("SwapFree:").unwrap_or(0)))
 }
 
 /// How many bytes of addresses the process may have in all, if that is limited.
@@ -200,6 +231,7 @@ impl Map {
         at: usize,
         len: usize,
     ) -> Result<(), Error> {
+        look_for(len)?;
         let populated = self.at(at, len).is_some_and(|from| {
             // SAFETY: the range lies within this mapping, and the contents stay.
             unsafe { rustix::mm::madvise(from.as_ptr().cast(), len, Advice::LinuxPopulateWrite) }

@@ -12,8 +12,11 @@ fn enlist(process: &Process) -> usize {
     Notices(process).enlist().expect("there is a place")
 }
 
+/// Between the two steps it would take the user's lock, which may last.
 fn wait(process: &Process, at: usize, patience: Patience) -> bool {
-    Notices(process).wait(at, patience).expect("no lock of a thread that ended")
+    Notices(process).wait(at, patience).expect("no lock of a thread that ended");
+    process.step();
+    Notices(process).leave(at).expect("no lock of a thread that ended")
 }
 
 fn notify(process: &Process, n: usize) {

@@ -15,10 +15,19 @@ fn wait(process: &Process) -> Option<usize> {
 
 /// A barrier, and its parties.
 fn barrier<const N: usize>(more: usize) -> (Arc<World>, [Process; N]) {
-    let world = World::new(words(2 * N), N + more);
+    barrier_of(N as u64, 2 * N, more)
+}
+
+/// A barrier for so many parties with so many places, and those that come.
+fn barrier_of<const N: usize>(
+    n_parties: u64,
+    places: usize,
+    more: usize,
+) -> (Arc<World>, [Process; N]) {
+    let world = World::new(words(places), N + more);
     let maker = Process::new(&world, 1, None);
     let own_lock = (&maker).enter();
-    Parties(&maker).begin(N as u64, 0);
+    Parties(&maker).begin(n_parties, 0);
     drop(own_lock);
     let parties = std::array::from_fn(|n| Process::new(&world, n as u64 + 1, None));
     (world, parties)
@@ -36,6 +45,19 @@ fn all_are_let_go() {
             came.sort();
             assert_eq!(came, [Some(0), Some(1)]);
         }
+    });
+}
+
+/// Nobody dies, and no slice ends: who finds the only place taken, by one that was let go, is woken when it is left.
+#[test]
+fn who_finds_no_place_gets_the_next() {
+    model(1, || {
+        let (_world, [party, others @ ..]) = barrier_of::<4>(2, 1, 0);
+        let others: [_; 3] = others.map(|party| thread::spawn(move || wait(&party)));
+        let mut came = vec![wait(&party)];
+        came.extend(others.map(|other| other.join().expect("no panic")));
+        came.sort();
+        assert_eq!(came, [Some(0), Some(0), Some(1), Some(1)]);
     });
 }
 
