@@ -97,6 +97,10 @@ fn the_directory_is_the_parents_or_the_builders() {
     assert_eq!(par_apply!(directory(); pool = workers(1)).unwrap(), here);
     let pool = Pool::builder().workers(1).current_dir("/").build().unwrap();
     assert_eq!(par_apply!(directory(); pool = pool).unwrap(), "/");
+    let lost = Process::builder().current_dir("/no/such/place").spawn(task!(directory())).unwrap();
+    let error = lost.join().unwrap_err();
+    assert_eq!((error.kind(), lost.exit_code()), (ErrorKind::Spawn, Some(1)));
+    assert!(error.to_string().contains("/no/such/place"), "{error}");
     let pool = Pool::builder().workers(1).current_dir("/no/such/place").build().unwrap();
     let error = par_apply!(directory(); pool = pool).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Spawn);

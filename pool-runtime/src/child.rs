@@ -102,7 +102,11 @@ fn be_a_child() -> ! {
     }
     context::enter(&hello);
     if let Err(error) = settle(&hello.surroundings) {
-        let _ = message::send(&socket, &FromWorker::Failed(error.with_kind(ErrorKind::Spawn)), &[]);
+        let error = error.with_kind(ErrorKind::Spawn);
+        let _ = match hello.role {
+            Role::Process(_) => process::fail(&socket, &error),
+            _ => message::send(&socket, &FromWorker::Failed(error), &[]),
+        };
         leave(1);
     }
     match hello.role {

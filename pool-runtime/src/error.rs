@@ -279,20 +279,21 @@ thread_local! {
 /// An error as serde's, which is text: the error itself is kept for [`take_refusal`].
 pub(crate) fn refuse<E: serde::de::Error>(error: Error) -> E {
     let text = E::custom(&error);
-    REFUSAL.set(Some(error));
+    let _ = REFUSAL.try_with(|refusal| refusal.replace(Some(error)));
     text
 }
 
 /// As [`refuse`], of what cannot be encoded.
 pub(crate) fn refuse_encoding<E: serde::ser::Error>(error: Error) -> E {
     let text = E::custom(&error);
-    REFUSAL.set(Some(error));
+    let _ = REFUSAL.try_with(|refusal| refusal.replace(Some(error)));
     text
 }
 
 /// What was refused last on this thread, told once: for the codec, when encoding or decoding has failed.
 pub(crate) fn take_refusal() -> Option<Error> {
-    REFUSAL.take()
+    // Values are also decoded by what a thread drops at its end.
+    REFUSAL.try_with(RefCell::take).ok().flatten()
 }
 
 /// The name of a signal, for people.

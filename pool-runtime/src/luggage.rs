@@ -8,18 +8,21 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::LocalKey;
 
 use crate::error::{Error, ErrorKind};
 
 thread_local! {
-    /// What happens to what is handed in.
-    static PACKING: RefCell<Packing> = const { RefCell::new(Packing::Refused) };
+    /// What happens to what is handed in. Neither is dropped, and so both are there for what other destructors of the thread encode
+    /// and decode; they are empty then.
+    static PACKING: RefCell<ManuallyDrop<Packing>> = const { RefCell::new(ManuallyDrop::new(Packing::Refused)) };
     /// Where what is taken comes from.
-    static UNPACKING: RefCell<Unpacking> = const { RefCell::new(Unpacking::Nowhere) };
+    static UNPACKING: RefCell<ManuallyDrop<Unpacking>> = const { RefCell::new(ManuallyDrop::new(Unpacking::Nowhere)) };
 }
 
 /// Sends a descriptor ahead, and gives its number.
@@ -117,7 +120,7 @@ pub(crate) fn keep<R>(encode: impl FnOnce() -> R) -> (R, Vec<Kept>) {
 /// Adds what was kept before to what the [`keep`] around this keeps.
 pub(crate) fn hand_on(kept: Vec<Kept>) {
     PACKING.with_borrow_mut(|packing| {
-        if let Packing::Kept(all) = packing {
+        if let Packing::Kept(all) = &mut **packing {
             all.extend(kept);
         }
     });
@@ -144,18 +147,23 @@ pub(crate) fn unpack_asking<R>(ask: Rc<Ask>, decode: impl FnOnce() -> R) -> R {
     unpacking(Unpacking::Asked(ask), decode)
 }
 
+#[inline]
+fn swap<T>(place: &'static LocalKey<RefCell<ManuallyDrop<T>>>, now: T) -> T {
+    ManuallyDrop::into_inner(place.replace(ManuallyDrop::new(now)))
+}
+
 /// A value may encode another one for another way while it is encoded, and it may panic: so what was there comes back.
 #[inline]
 fn packing<R>(now: Packing, encode: impl FnOnce() -> R) -> (R, Packing) {
     struct Restore(Packing);
     impl Drop for Restore {
         fn drop(&mut self) {
-            PACKING.set(std::mem::replace(&mut self.0, Packing::Refused));
+            drop(swap(&PACKING, std::mem::replace(&mut self.0, Packing::Refused)));
         }
     }
-    let restore = Restore(PACKING.replace(now));
+    let restore = Restore(swap(&PACKING, now));
     let result = encode();
-    let packed = PACKING.replace(Packing::Refused);
+    let packed = swap(&PACKING, Packing::Refused);
     drop(restore);
     (result, packed)
 }
@@ -164,10 +172,10 @@ fn unpacking<R>(now: Unpacking, decode: impl FnOnce() -> R) -> R {
     struct Restore(Unpacking);
     impl Drop for Restore {
         fn drop(&mut self) {
-            drop(UNPACKING.replace(std::mem::replace(&mut self.0, Unpacking::Nowhere)));
+            drop(swap(&UNPACKING, std::mem::replace(&mut self.0, Unpacking::Nowhere)));
         }
     }
-    let _restore = Restore(UNPACKING.replace(now));
+    let _restore = Restore(swap(&UNPACKING, now));
     decode()
 }
 
@@ -176,7 +184,7 @@ fn unpacking<R>(now: Unpacking, decode: impl FnOnce() -> R) -> R {
 /// # Errors
 /// Kind `Encode` where nothing carries descriptors, or no more of them; `Io` when this process may open no more.
 pub(crate) fn hand_in(descriptor: BorrowedFd<'_>) -> Result<u64, Error> {
-    let ahead = PACKING.with_borrow_mut(|packing| match packing {
+    let ahead = PACKING.with_borrow_mut(|packing| match &mut **packing {
         Packing::Refused => Err(no_way()),
         Packing::Ahead(ahead) => Ok(Err(Rc::clone(ahead))),
         Packing::Beside(packed) if packed.len() >= MOST => {
@@ -220,7 +228,7 @@ fn missing() -> Error {
 /// # Errors
 /// Kind `Decode` when there is none, or no longer.
 pub(crate) fn take(number: u64) -> Result<OwnedFd, Error> {
-    let ask = UNPACKING.with_borrow_mut(|unpacking| match unpacking {
+    let ask = UNPACKING.with_borrow_mut(|unpacking| match &mut **unpacking {
         Unpacking::Nowhere => Err(missing()),
         Unpacking::Asked(ask) => Ok(Err(Rc::clone(ask))),
         Unpacking::Beside(open) => {

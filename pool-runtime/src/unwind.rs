@@ -6,20 +6,25 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::Once;
+use std::thread;
 
 use crate::error::Panic;
 
 thread_local! {
     /// How many `catch` calls this thread is inside of.
     static DEPTH: Cell<u32> = const { Cell::new(0) };
-    /// What the hook saw of the last panic that `catch` will catch.
+    /// What the hook saw of the last panic that `catch` will catch. Other destructors of the thread come here when it is gone: then
+    /// only the payload tells of the panic.
     static SEEN: RefCell<Option<Panic>> = const { RefCell::new(None) };
 }
 
 /// Runs `f`, and gives its panic as data. The panic is not printed: it travels to the caller, who is told.
 pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
     static HOOK: Once = Once::new();
-    HOOK.call_once(install_hook);
+    // A thread that panics may not change the hook, and a user's `Drop` may come here then: a later call does it.
+    if !HOOK.is_completed() && !thread::panicking() {
+        HOOK.call_once(install_hook);
+    }
     DEPTH.set(DEPTH.get() + 1);
     let result = panic::catch_unwind(AssertUnwindSafe(f)).map_err(told);
     DEPTH.set(DEPTH.get() - 1);
@@ -28,10 +33,14 @@ pub(crate) fn catch<R>(f: impl FnOnce() -> R) -> Result<R, Panic> {
 
 #[cold]
 fn told(payload: Box<dyn Any + Send>) -> Panic {
-    let seen = SEEN.take().unwrap_or_default();
+    let seen = take_seen().unwrap_or_default();
     let message = message_of(&*payload);
     forget(payload);
     Panic { message, ..seen }
+}
+
+fn take_seen() -> Option<Panic> {
+    SEEN.try_with(RefCell::take).ok().flatten()
 }
 
 /// Keeps the hook that is there for the panics of others.
@@ -53,8 +62,7 @@ fn aborts(info: &PanicHookInfo<'_>) -> bool {
 }
 
 fn tell(info: &PanicHookInfo<'_>, previous: &dyn Fn(&PanicHookInfo<'_>)) {
-    // A panic of others may come when this thread's variables are gone: then there is nothing to take.
-    let seen = if DEPTH.get() > 0 { SEEN.take() } else { None };
+    let seen = if DEPTH.get() > 0 { take_seen() } else { None };
     if let Some(Panic { message, location, .. }) = seen {
         let place = location.unwrap_or_default();
         let _ = writeln!(io::stderr(), "a task panicked at {place}: {message}");
@@ -70,7 +78,7 @@ fn note(info: &PanicHookInfo<'_>) {
         location: info.location().map(ToString::to_string),
         backtrace: captured.then(|| backtrace.to_string()),
     };
-    SEEN.set(Some(panic));
+    let _ = SEEN.try_with(|seen| seen.replace(Some(panic)));
 }
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
@@ -87,6 +95,6 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
 fn forget(payload: Box<dyn Any + Send>) {
     if let Err(second) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(second);
-        SEEN.take();
+        take_seen();
     }
 }

@@ -77,10 +77,11 @@ thread_local! {
 }
 
 fn with_room<R>(work: impl FnOnce(&mut [u8]) -> R) -> R {
-    let mut room = ROOM.take();
+    // When another destructor of the thread sends something it is gone, and there is a new one each time.
+    let mut room = ROOM.try_with(RefCell::take).unwrap_or_default();
     room.resize(INLINE, 0);
     let result = work(&mut room);
-    ROOM.set(room);
+    let _ = ROOM.try_with(|place| place.replace(room));
     result
 }
 

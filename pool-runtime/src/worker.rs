@@ -1,7 +1,7 @@
 //! A worker's life: begin, take chunks and run them, leave.
 //!
 //! Between the board and the registry. It knows no pool and no user type.
-#![expect(unsafe_code, reason = "views the input segment as bytes")]
+#![expect(unsafe_code, reason = "views the input segment as bytes, and leaves at once")]
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -19,16 +19,18 @@ use crate::board::sleep::{self, Patience};
 use crate::codec;
 use crate::errands::Errands;
 use crate::error::{Error, ErrorKind};
-use crate::message::{self, EncodedCall, FromWorker, WorkerHello};
+use crate::message::{self, FromWorker, WorkerHello};
 use crate::pace::Pace;
+use crate::pool;
 use crate::registry::{self, TaskDef, TaskId};
 use crate::shared;
 use crate::sys::barrier;
+use crate::sys::fork;
 use crate::sys::memory::{Access, Map};
 use crate::sys::process::private_memory;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
-use crate::unwind;
+use crate::task;
 
 /// The whole life of a worker.
 pub(crate) fn main(
@@ -36,6 +38,7 @@ pub(crate) fn main(
     socket: Socket,
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
+    fork::watch();
     let socket = Rc::new(socket);
     let code = match Worker::begin(&hello, descriptors, Errands::new(Rc::clone(&socket))) {
         Ok(mut worker) => worker.live(&hello, &socket),
@@ -110,10 +113,12 @@ impl Worker {
     }
 
     fn live(&mut self, hello: &WorkerHello, socket: &Socket) -> i32 {
-        if let Some(call) = &hello.initializer
-            && let Err(error) = run_call(call)
-        {
-            return fail(socket, error.with_kind(ErrorKind::Initializer));
+        if let Some(call) = &hello.initializer {
+            let done = pool::initialize(call);
+            leave_if_copied();
+            if let Err(error) = done {
+                return fail(socket, error);
+            }
         }
         let _ = std::io::stdout().flush();
         self.may_keep = hello.memory_limit.and_then(may_keep);
@@ -123,10 +128,12 @@ impl Worker {
         self.count_rest();
         self.errands.finish();
         self.cell().phase.store(phase::LEAVING, Release);
-        if let Some(call) = &hello.finalizer
-            && let Err(error) = run_call(call)
-        {
-            eprintln!("the finalizer of a pool worker failed: {error}");
+        if let Some(call) = &hello.finalizer {
+            let done = pool::finalize(call);
+            leave_if_copied();
+            if let Err(failure) = done {
+                eprintln!("the finalizer of a pool worker failed: {failure}");
+            }
         }
         0
     }
@@ -185,7 +192,11 @@ impl Worker {
     /// Takes a chunk, if there is one, and runs it; says whether there was.
     pub(crate) fn take_and_run(&mut self) -> bool {
         let (pace, told, left) = (&self.pace, &self.control.head.pace, self.items_left);
+        let last = self.job;
         let size = |about: &About| {
+            if about.job != last {
+                task::let_go_of_others(about.job);
+            }
             let wanted = if about.chunk > 0 { about.chunk } else { pace.items(about.job, told) };
             u64::from(wanted).min(left) as u32
         };
@@ -311,6 +322,7 @@ struct WorkerHost<'a> {
 
 impl WorkerHost<'_> {
     fn post(&mut self, to: u32, len: usize, kind: u64) {
+        leave_if_copied();
         self.writer.post(&self.place(), self.run, (self.done, to), len, kind);
         let count = u64::from(to - self.done);
         self.done = to;
@@ -328,7 +340,8 @@ impl Host for WorkerHost<'_> {
         let cell = self.cell;
         let (bytes, at) = self.writer.room(&Place { cell, head: &self.control.head }, need)?;
         cell.results_at.store(at, Release);
-        Ok(Room { bytes, progress: &cell.progress, until: &cell.until })
+        let (progress, until) = (&cell.progress, &cell.until);
+        Ok(Room { bytes, progress, until, copied: leave_if_copied })
     }
 
     fn keeps(&self, at: u32) -> bool {
@@ -340,6 +353,7 @@ impl Host for WorkerHost<'_> {
     }
 
     fn fail(&mut self, index: u32, error: Error) {
+        leave_if_copied();
         let mut bytes = Vec::new();
         if codec::message::encode(&error, &mut bytes).is_err() {
             bytes.clear();
@@ -370,10 +384,11 @@ fn own_memory() -> Option<usize> {
     private_memory(std::process::id())
 }
 
-/// Runs a call whose result nobody wants; a failure of any kind is an error.
-pub(crate) fn run_call(call: &EncodedCall) -> Result<(), Error> {
-    let task = registry::find(TaskId(call.task))?;
-    // Its result is decoded too, by code of the user's.
-    unwind::catch(|| crate::pool::run_once(task, &call.arguments).map(drop))
-        .unwrap_or_else(|panic| Err(Error::panicked(panic)))
+/// Ends a plain fork of this process that comes back from the user's function as the process itself does: its work, its results and
+/// its parent are not the copy's. At once, for exit handlers and what standard output still holds are the original's, too.
+pub(crate) fn leave_if_copied() {
+    if fork::is_copy() {
+        // SAFETY: `_exit` takes any code and does not return.
+        unsafe { libc::_exit(0) }
+    }
 }

@@ -182,8 +182,7 @@ impl Builder {
         config.check()?;
         if in_process {
             if let Some(call) = &config.initializer {
-                crate::worker::run_call(call)
-                    .map_err(|error| error.with_kind(ErrorKind::Initializer))?;
+                super::initialize(call)?;
             }
             let finalizer = std::sync::Mutex::new(config.finalizer);
             let here = Here { finalizer, ..Here::default() };

@@ -139,7 +139,8 @@ struct HeapHost<'a> {
 impl Host for HeapHost<'_> {
     fn room(&mut self, need: usize) -> Result<batch::Room<'_>, Error> {
         let bytes = self.room.at_least(need);
-        Ok(batch::Room { bytes, progress: &self.progress, until: &TO_THE_LAST })
+        // A copy of this process is the user's, and goes on as what it is a copy of.
+        Ok(batch::Room { bytes, progress: &self.progress, until: &TO_THE_LAST, copied: || () })
     }
 
     fn publish(&mut self, _done: u32, len: usize) {
@@ -152,18 +153,6 @@ impl Host for HeapHost<'_> {
             .with_index(self.index)
             .with_pid(std::process::id());
         self.sink.failed(self.index, error);
-    }
-}
-
-/// Runs one call in this process, and gives its encoded result; one that is an `Err` is an error.
-///
-/// # Errors
-/// The panic of the task, or what its `Err` says.
-pub(crate) fn run_once(task: &'static TaskDef, arguments: &[u8]) -> Result<Vec<u8>, Error> {
-    let bytes = run_call(task, arguments)?;
-    match (task.failed)(&bytes) {
-        Some(text) => Err(Error::new(ErrorKind::Initializer, text).with_task(task.name)),
-        None => Ok(bytes),
     }
 }
 

@@ -7,7 +7,8 @@
 //! looks after deadlines, `feeding` after inputs that wait, `recall` takes over what waits behind an item that lasts.
 //!
 //! Calls come in by `typed`, by `later` those that go on without their caller, and by `methods` those without macros.
-//! `background` has the threads of jobs without a caller, `arrival` the result of such a call; `inline` is a job without workers.
+//! `background` has the threads of jobs without a caller, `arrival` the result of such a call; `inline` is a job without workers,
+//! `once` what is run before and after all jobs.
 
 mod arrival;
 mod background;
@@ -27,6 +28,7 @@ mod inline;
 pub(crate) mod later;
 mod life;
 mod methods;
+mod once;
 mod recall;
 mod running;
 mod runs;
@@ -46,8 +48,9 @@ use std::time::{Duration, Instant};
 pub(crate) use background::JobHandle;
 pub use builder::Builder;
 pub(crate) use errands::Received;
-pub(crate) use inline::{run_call, run_once};
+pub(crate) use inline::run_call;
 pub use life::{Pool, Stats};
+pub(crate) use once::{finalize, initialize};
 pub(crate) use running::{Running, Turn};
 
 use crate::board::ControlMap;
@@ -59,7 +62,6 @@ use crate::message::EncodedCall;
 use crate::registry::TaskDef;
 use crate::supervisor::{self, Ward};
 use crate::sys::{cpus, fork};
-use crate::worker;
 use background::Background;
 use builder::Config;
 use desk::Desk;
@@ -98,8 +100,8 @@ impl Here {
             return Err(life::joined_too_early());
         }
         let finalizer = self.finalizer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Err(error)) = finalizer.as_ref().map(worker::run_call) {
-            eprintln!("the finalizer of a pool without workers failed: {error}");
+        if let Some(Err(failure)) = finalizer.as_ref().map(finalize) {
+            eprintln!("the finalizer of a pool without workers failed: {failure}");
         }
         Ok(())
     }

@@ -8,9 +8,11 @@ use crate::message::ProcessHello;
 use crate::pool;
 use crate::registry::{self, TaskId};
 use crate::shm::{pins, process};
+use crate::sys::fork;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
 use crate::wire::{self, Bytes, NO_READER, Value};
+use crate::worker::leave_if_copied;
 
 /// The notes of the one message that a child sends: its encoded result, or an [`Error`].
 pub(crate) const RETURNED: u8 = 0;
@@ -23,6 +25,7 @@ const FAILURE: i32 = 1;
 /// The whole life of a process.
 pub(crate) fn main(hello: &ProcessHello, socket: &Socket) -> ! {
     signals::end_when_asked();
+    fork::watch();
     let ((result, luggage), transit) =
         pins::in_transit(|| luggage::pack(Vec::new(), || run(hello, socket)));
     // Handles in the result live until the parent has opened them, and sweeps what this process leaves.
@@ -31,19 +34,29 @@ pub(crate) fn main(hello: &ProcessHello, socket: &Socket) -> ! {
     }
     let (code, sent) = match result {
         Ok(bytes) => (0, wire::send(socket, RETURNED, luggage, &Bytes(&bytes), NO_READER)),
-        Err(error) => {
-            (report(&error), wire::send(socket, FAILED, Vec::new(), &Value(&error), NO_READER))
-        }
+        Err(error) => (report(&error), fail(socket, &error)),
     };
     // The parent may be gone, and the user's code may have closed what it prints to.
     drop((sent, std::io::stdout().flush()));
     std::process::exit(code)
 }
 
+/// Says to the parent why there is no result.
+///
+/// # Errors
+/// Kind `Disconnected` when it is gone.
+pub(crate) fn fail(socket: &Socket, error: &Error) -> Result<(), Error> {
+    wire::send(socket, FAILED, Vec::new(), &Value(error), NO_READER)
+}
+
 fn run(hello: &ProcessHello, socket: &Socket) -> Result<Vec<u8>, Error> {
     let task = registry::find(TaskId(hello.task))?;
     // What the arguments take along is taken when they are decoded, which is before the function begins.
-    wire::receive(socket, None, |_, arguments| pool::run_call(task, arguments))
+    wire::receive(socket, None, |_, arguments| {
+        let result = pool::run_call(task, arguments);
+        leave_if_copied();
+        result
+    })
 }
 
 /// Says on stderr why the process ends, and gives the code it leaves with.

@@ -7,7 +7,7 @@ mod family;
 mod handle;
 mod start;
 
-pub(crate) use child::main;
+pub(crate) use child::{fail, main};
 pub use family::{ProcessHandle, active_children, current_process, parent_process};
 pub use handle::Process;
 pub use start::ProcessBuilder;

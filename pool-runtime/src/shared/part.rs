@@ -160,8 +160,10 @@ fn find(place: Place) -> Result<(*mut u8, usize), Error> {
     }
     let bad = || Error::new(ErrorKind::Decode, "these bytes are no part of a shared buffer");
     let (number, generation) = unpack(place.object).ok_or_else(bad)?;
-    let known = USED.with_borrow(|used| used.iter().any(|(object, _)| *object == place.object));
-    if !known {
+    // Gone when another destructor of the thread is the caller: nothing was kept for it.
+    let known =
+        USED.try_with(|used| used.borrow().iter().any(|(object, _)| *object == place.object));
+    if !known.unwrap_or(false) {
         let hold = Hold::open(number, generation)?;
         if hold.head().kind.load(Acquire) as u8 != Kind::Buffer as u8 {
             return Err(bad());

@@ -7,6 +7,7 @@
 //! within one of these, only its [result] is encoded for it; what the task encodes by itself leaves nothing.
 
 use std::cell::{Cell, RefCell};
+use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Acquire;
 
@@ -147,7 +148,8 @@ enum Collector {
 }
 
 thread_local! {
-    static COLLECTOR: RefCell<Option<Collector>> = const { RefCell::new(None) };
+    /// Not dropped, and so there for what other destructors of the thread encode; it is empty then.
+    static COLLECTOR: RefCell<ManuallyDrop<Option<Collector>>> = const { RefCell::new(ManuallyDrop::new(None)) };
     /// Whether what is encoded now is for the collector.
     static HEEDS: Cell<bool> = const { Cell::new(false) };
     /// Something may have to be handed over.
@@ -206,7 +208,7 @@ pub(crate) fn let_go() {
 fn let_go_of_some() {
     NEWS.set(false);
     // Dropped after the collector is not borrowed any more.
-    let _holds = COLLECTOR.with_borrow_mut(|collector| match collector {
+    let _holds = COLLECTOR.with_borrow_mut(|collector| match &mut **collector {
         Some(Collector::Ahead(holds, known, _)) => {
             *known = 0;
             std::mem::take(holds)
@@ -231,7 +233,7 @@ fn hand_over_news() -> Result<(), Error> {
     while let Some((pins, way)) = news() {
         let count = pins.0.len();
         let handed = way(pins);
-        COLLECTOR.with_borrow_mut(|collector| match collector {
+        COLLECTOR.with_borrow_mut(|collector| match &mut **collector {
             Some(Collector::Ahead(_, known, _)) if handed.is_ok() => *known += count,
             // What names these next must try again.
             Some(Collector::Ahead(holds, known, _)) => holds.truncate(*known),
@@ -245,7 +247,7 @@ fn hand_over_news() -> Result<(), Error> {
 fn news() -> Option<(Pins, Rc<HandOver>)> {
     COLLECTOR.with_borrow(|collector| {
         // Another collector is within the one that has news, and leaves them to it.
-        let Some(Collector::Ahead(holds, known, way)) = collector else { return None };
+        let Some(Collector::Ahead(holds, known, way)) = &**collector else { return None };
         let some = holds[*known..].chunks(AT_ONCE).next();
         NEWS.set(some.is_some());
         Some((Pins(some?.to_vec()), Rc::clone(way)))
@@ -255,7 +257,7 @@ fn news() -> Option<(Pins, Rc<HandOver>)> {
 /// Adds what was kept alive before to what the [`collect`] around this keeps.
 pub(crate) fn hand_on(pins: Pins) {
     COLLECTOR.with_borrow_mut(|collector| {
-        if let Some(Collector::Pins(holds)) = collector {
+        if let Some(Collector::Pins(holds)) = &mut **collector {
             holds.extend(pins.0);
         }
     });
@@ -271,24 +273,29 @@ pub(crate) fn in_transit<R>(encode: impl FnOnce() -> R) -> (R, Transit) {
 }
 
 #[inline]
+fn swap(collector: Option<Collector>) -> Option<Collector> {
+    ManuallyDrop::into_inner(COLLECTOR.replace(ManuallyDrop::new(collector)))
+}
+
+#[inline]
 fn within<R>(collector: Collector, encode: impl FnOnce() -> R) -> (R, Option<Collector>) {
     /// Puts the outer collector back, also when `encode` panics: what it had encoded until then is let go of.
     struct Restore(Option<Collector>);
     impl Drop for Restore {
         fn drop(&mut self) {
-            drop(COLLECTOR.replace(self.0.take()));
+            drop(swap(self.0.take()));
         }
     }
-    let restore = Restore(COLLECTOR.replace(Some(collector)));
+    let restore = Restore(swap(Some(collector)));
     let result = heeding(true, encode);
-    let collected = COLLECTOR.with_borrow_mut(Option::take);
+    let collected = swap(None);
     drop(restore);
     (result, collected)
 }
 
 /// Whether somebody keeps alive what is encoded now.
 pub(crate) fn are_kept() -> bool {
-    HEEDS.get() && COLLECTOR.with_borrow(Option::is_some)
+    HEEDS.get() && COLLECTOR.with_borrow(|collector| collector.is_some())
 }
 
 /// How many of the last pins are looked at for one that is there already: a lock that goes with every item is kept once.
@@ -304,7 +311,7 @@ pub(crate) fn note(held: &Hold) -> Result<Option<Record>, Error> {
     if !HEEDS.get() {
         return Ok(None);
     }
-    COLLECTOR.with_borrow_mut(|collector| match collector {
+    COLLECTOR.with_borrow_mut(|collector| match &mut **collector {
         None => Ok(None),
         Some(Collector::Pins(holds)) => {
             keep(holds, held);

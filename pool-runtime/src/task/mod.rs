@@ -24,6 +24,7 @@ pub use fill::{Fill, Holes, Index, Nth, One, S, Z};
 pub(crate) use params::whole;
 pub use params::{Missing, Owned, Param, Params, Ref, Slice, SliceMut, Str};
 pub(crate) use ready::Ready;
+pub(crate) use run::let_go_of_others;
 pub use run::{failure, run};
 pub(crate) use source::{Caught, Encoded, Items as ItemSource, Whole};
 pub use way::{AnyWay, ByValue, ChooseAnyWay, ChooseByValue, Given, TakesValue, Values, Way};

@@ -14,7 +14,8 @@ type Kept<T> = <<T as Task>::Params as Params>::Kept;
 type Places<'a, T> = <<T as Task>::Params as Params>::Places<'a>;
 
 thread_local! {
-    /// The bound arguments of the job that this thread ran last, decoded.
+    /// The bound arguments of the job that this thread ran last, decoded. They are dropped with the thread; a job that another
+    /// destructor of it runs afterwards keeps nothing.
     static KEPT: RefCell<Option<(u64, Box<dyn Any>)>> = const { RefCell::new(None) };
 }
 
@@ -83,7 +84,7 @@ fn prepare<'a, T: Task>(batch: &Batch<'a>) -> Result<(Places<'a, T>, Box<Kept<T>
 /// Takes what is kept of this job out of its place, so that a task that runs a pool of its own in this thread finds the
 /// place empty. What belongs to another job is dropped.
 fn take_kept<K: 'static>(job: u64) -> Option<Box<K>> {
-    let (of, kept) = KEPT.take()?;
+    let (of, kept) = KEPT.try_with(RefCell::take).ok()??;
     if of != job {
         discard(kept);
         return None;
@@ -92,7 +93,18 @@ fn take_kept<K: 'static>(job: u64) -> Option<Box<K>> {
 }
 
 fn put_back<K: 'static>(job: u64, kept: Box<K>) {
-    if let Some((_, other)) = KEPT.replace(Some((job, kept))) {
+    let mut other: Option<(u64, Box<dyn Any>)> = Some((job, kept));
+    let _ = KEPT.try_with(|place| std::mem::swap(&mut *place.borrow_mut(), &mut other));
+    if let Some((_, other)) = other {
+        discard(other);
+    }
+}
+
+/// Drops what is kept of any job but this one. For a worker, before an item of this job counts as begun: a `Drop` of the user's
+/// may last, or end the process, and that is not the item's doing.
+pub(crate) fn let_go_of_others(job: u64) {
+    let other = KEPT.with_borrow_mut(|kept| kept.take_if(|(of, _)| *of != job));
+    if let Some((_, other)) = other {
         discard(other);
     }
 }
