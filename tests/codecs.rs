@@ -293,9 +293,82 @@ fn same(value: Renamed) -> Renamed {
 }
 
 #[test]
-fn a_variant_with_two_names_arrives_by_its_number() {
-    let values = [Renamed::First, Renamed::Second(5)];
-    assert_eq!(par_map!(same, values.clone()).expect("values"), values);
+fn a_variant_with_two_names_is_an_error_and_no_other_variant() {
+    assert_eq!(par_apply!(same(Renamed::First)).expect("a value"), Renamed::First);
+    let error = par_apply!(same(Renamed::Second(5))).expect_err("its number could be another's");
+    assert_eq!(error.kind(), ErrorKind::Decode);
+    assert!(error.to_string().contains("`Second`"), "{error}");
+}
+
+/// The places of the names shift by the alias, and the low 24 bits of two of them are equal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Alike {
+    #[serde(alias = "node")]
+    NodeTree,
+    LeafType,
+}
+
+#[pool_task]
+fn alike(value: Alike) -> Alike {
+    value
+}
+
+#[test]
+fn a_variant_that_could_be_two_is_an_error() {
+    assert_eq!(par_apply!(alike(Alike::NodeTree)).expect("a value"), Alike::NodeTree);
+    assert_eq!(par_apply!(alike(Alike::LeafType)).expect_err("unclear").kind(), ErrorKind::Decode);
+}
+
+/// Each side has as many fields as the other, and they are not the same.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct User {
+    #[serde(skip_serializing, default)]
+    password: u32,
+    name: u32,
+    #[serde(skip_deserializing)]
+    id: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+enum Account {
+    Of {
+        #[serde(skip_serializing, default)]
+        password: u32,
+        name: u32,
+        #[serde(skip_deserializing)]
+        id: u32,
+    },
+}
+
+#[pool_task]
+fn name_of(users: &[User]) -> u32 {
+    users.iter().map(|user| user.name).sum()
+}
+
+#[pool_task]
+fn name_in(account: Account) -> u32 {
+    let Account::Of { name, .. } = account;
+    name
+}
+
+#[pool_task]
+fn name_in_json(user: Json<User>) -> u32 {
+    user.0.name
+}
+
+#[test]
+fn a_field_that_only_one_side_has_is_an_error_and_no_other_field() {
+    let user = User { password: 1, name: 2, id: 3 };
+    let errors = [
+        par_apply!(name_of(vec![user.clone(); 2])).expect_err("refused"),
+        par_apply!(name_in(Account::Of { password: 1, name: 2, id: 3 })).expect_err("refused"),
+    ];
+    for error in errors {
+        assert_eq!(error.kind(), ErrorKind::Decode);
+        let text = error.to_string();
+        assert!(text.contains("`password`") && text.contains("Json<T>"), "{text}");
+    }
+    assert_eq!(par_apply!(name_in_json(Json(user))).expect("a value"), 2);
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -73,15 +73,17 @@ struct Raw {
 
 impl Raw {
     fn connect(m: &Manager) -> Self {
-        let session = [9_u8; 16];
-        let say = |kind: u8| {
+        // Behind it the byte of a field of that name.
+        let session = [&[9_u8; 16][..], &[0x27]].concat();
+        let say = |variant: [u8; 4]| {
             let client = Client::connect(m.address(), b"key").expect("it knows the key");
-            client.send_bytes([&[kind, 0, 0, 0][..], &session].concat()).expect("sent");
+            client.send_bytes([&variant[..], &session].concat()).expect("sent");
             client
         };
-        let control = say(0);
+        // `Control` and `Calls`, hashed, and their numbers.
+        let control = say([0, 62, 191, 71]);
         control.recv_bytes_timeout(LONG).expect("welcome");
-        Self { _control: control, calls: say(1) }
+        Self { _control: control, calls: say([1, 206, 148, 239]) }
     }
 
     fn call(&self, object: u64, method: u32, arguments: &[u8]) -> Vec<u8> {

@@ -3,17 +3,14 @@
 
 use std::fmt;
 
-use serde::de::value::BorrowedStrDeserializer;
-use serde::de::{
-    self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
-};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use super::cursor::In;
 use super::naming;
+use super::variant::Variant;
 use crate::error::{Error, ErrorKind};
 
-/// How many elements of no bytes (`()`, a struct without fields) one value may hold: enough for any use, and few enough to
+/// How many elements of no bytes (`()`, a unit struct) one value may hold: enough for any use, and few enough to
 /// be counted in a moment when the number is forged.
 pub(crate) const MOST_WITHOUT_BYTES: usize = 1 << 24;
 
@@ -31,7 +28,7 @@ pub(crate) struct Decoder<'i, 'de> {
 
 /// Serde's errors carry only words; ours are made of them.
 #[derive(Debug)]
-pub(crate) struct Failure(String);
+pub(crate) struct Failure(pub(super) String);
 
 impl<'i, 'de> Decoder<'i, 'de> {
     pub(crate) fn new(input: &'i mut In<'de>) -> Self {
@@ -39,7 +36,7 @@ impl<'i, 'de> Decoder<'i, 'de> {
     }
 
     #[inline]
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Failure> {
         let mut raw = [0; N];
         raw.copy_from_slice(self.bytes(N)?);
         Ok(raw)
@@ -96,8 +93,31 @@ impl<'i, 'de> Decoder<'i, 'de> {
         result
     }
 
-    fn elements<V: Visitor<'de>>(&mut self, left: usize, visitor: V) -> Result<V::Value, Failure> {
+    pub(super) fn elements<V: Visitor<'de>>(
+        &mut self,
+        left: usize,
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
         self.nested(|decoder| visitor.visit_seq(Elements { decoder, left }))
+    }
+
+    /// The fields of a struct, and the byte behind them. A struct with aliases is given more names than it has fields, and the byte
+    /// says nothing about it.
+    pub(super) fn fields<V: Visitor<'de>>(
+        &mut self,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Failure> {
+        self.nested(|decoder| {
+            let mut elements = Elements { decoder, left: names.len() };
+            let value = visitor.visit_seq(&mut elements)?;
+            let Elements { decoder, left } = elements;
+            let [written] = decoder.array()?;
+            if left == 0 && written != naming::of_fields(names) {
+                return Err(other_fields(names));
+            }
+            Ok(value)
+        })
     }
 
     /// Counts an element that took no bytes.
@@ -248,7 +268,7 @@ impl<'de> Deserializer<'de> for &mut Decoder<'_, 'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Failure> {
-        self.elements(fields.len(), visitor)
+        self.fields(fields, visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -324,48 +344,12 @@ impl<'de> MapAccess<'de> for Elements<'_, '_, 'de> {
     }
 }
 
-/// An enum: the tag of its variant in four bytes, then what the variant holds.
-struct Variant<'a, 'i, 'de> {
-    decoder: &'a mut Decoder<'i, 'de>,
-    names: &'static [&'static str],
-}
-
-impl<'de> EnumAccess<'de> for Variant<'_, '_, 'de> {
-    type Error = Failure;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Failure> {
-        let tag = u32::from_le_bytes(self.decoder.array()?);
-        let value = match naming::of_tag(tag, self.names) {
-            (Some(name), _) => seed.deserialize(BorrowedStrDeserializer::new(name)),
-            (None, number) => seed.deserialize(number.into_deserializer()),
-        };
-        Ok((value?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_, '_, 'de> {
-    type Error = Failure;
-
-    fn unit_variant(self) -> Result<(), Failure> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Failure> {
-        seed.deserialize(self.decoder)
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Failure> {
-        self.decoder.elements(len, visitor)
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Failure> {
-        self.decoder.elements(fields.len(), visitor)
-    }
+#[cold]
+fn other_fields(names: &[&str]) -> Failure {
+    Failure(format!(
+        "a struct is written with other fields than it is read with, which are `{}`, as with `serde(skip_serializing)`; `Json<T>` carries it",
+        names.join("`, `")
+    ))
 }
 
 impl fmt::Display for Failure {

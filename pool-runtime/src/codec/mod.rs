@@ -16,6 +16,7 @@ pub(crate) mod slice;
 #[cfg(test)]
 mod tests;
 pub(crate) mod values;
+mod variant;
 
 pub(crate) use bulk::names_nothing;
 pub(crate) use cursor::align_up;

@@ -1,8 +1,9 @@
-//! What serde leaves out and the reader must know: the name of an enum's variant, and that no field is missing.
+//! What serde leaves out and the reader must know: the name of an enum's variant, and which fields a struct has.
 //!
 //! Serde numbers the variants of an enum when it writes, all of them, and when it reads, without those that are never read
 //! (`#[serde(skip)]`): by number alone one variant becomes another. So where bincode writes the number, [`tag`] stands, by which
-//! [`of_tag`] finds the name. A field that is left out by its value (`skip_serializing_if`) would be read from the bytes of the next.
+//! [`of_tag`] finds the name. A field that is left out by its value (`skip_serializing_if`) would be read from the bytes of the next,
+//! and so would one that only one side has (`skip_serializing`): behind the fields of a struct stands a byte made of their names.
 
 use std::fmt::Display;
 
@@ -25,14 +26,36 @@ fn hash(name: &str) -> u32 {
     name.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// The name that a tag was made of, if it is one of these; and the number, for enums whose names differ on the two sides
-/// (`rename(serialize = .., deserialize = ..)`).
+/// The name that a tag was made of. `None` when it is none of these, as in an enum whose names differ on the two sides
+/// (`rename(serialize = .., deserialize = ..)`), and when two names have the same 24 bits: numbers alone would be a guess.
 #[inline]
-pub(super) fn of_tag(tag: u32, names: &'static [&'static str]) -> (Option<&'static str>, u32) {
+pub(super) fn of_tag(tag: u32, names: &'static [&'static str]) -> Option<&'static str> {
     let is_it = |name: &&&str| hash(name) << 8 == tag & !0xff;
-    let number = tag & 0xff;
-    let at_its_place = names.get(number as usize).filter(is_it);
-    (at_its_place.or_else(|| names.iter().find(is_it)).copied(), number)
+    let at_its_place = names.get((tag & 0xff) as usize).filter(is_it);
+    at_its_place.or_else(|| only(names.iter().filter(is_it))).copied()
+}
+
+fn only<T>(mut all: impl Iterator<Item = T>) -> Option<T> {
+    all.next().filter(|_| all.next().is_none())
+}
+
+/// The byte behind the fields of a struct.
+#[inline]
+pub(super) fn of_fields(names: &[&str]) -> u8 {
+    in_a_byte(names.iter().fold(0, |so_far, name| with_field(so_far, name)))
+}
+
+/// Two structs with seven fields take 115 ns, there and back, where they took 85 without the byte; by length and three letters of each
+/// name, which the compiler could make a number, it is no less.
+#[inline]
+fn with_field(so_far: u32, name: &str) -> u32 {
+    so_far.rotate_left(5) ^ hash(name)
+}
+
+#[inline]
+fn in_a_byte(hash: u32) -> u8 {
+    let half = hash ^ hash >> 16;
+    (half ^ half >> 8) as u8
 }
 
 /// A value, to be written so.
@@ -65,8 +88,8 @@ impl<S: Serializer> Serializer for Naming<S> {
     type SerializeTupleStruct = Naming<S::SerializeTupleStruct>;
     type SerializeTupleVariant = Naming<S::SerializeTupleVariant>;
     type SerializeMap = Naming<S::SerializeMap>;
-    type SerializeStruct = Naming<S::SerializeStruct>;
-    type SerializeStructVariant = Naming<S::SerializeStructVariant>;
+    type SerializeStruct = Fields<S::SerializeStruct>;
+    type SerializeStructVariant = Fields<S::SerializeStructVariant>;
 
     hand_on! {
         serialize_bool bool;
@@ -152,7 +175,7 @@ impl<S: Serializer> Serializer for Naming<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.0.serialize_struct_variant(name, tag(index, variant), variant, len).map(Naming)
+        self.0.serialize_struct_variant(name, tag(index, variant), variant, len).map(Fields::of)
     }
 
     #[inline]
@@ -185,7 +208,7 @@ impl<S: Serializer> Serializer for Naming<S> {
         name: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
-        self.0.serialize_struct(name, len).map(Naming)
+        self.0.serialize_struct(name, len).map(Fields::of)
     }
 
     fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
@@ -244,9 +267,22 @@ impl<S: SerializeMap> SerializeMap for Naming<S> {
     }
 }
 
+/// The fields of a struct, and what their names have come to so far.
+struct Fields<S> {
+    to: S,
+    names: u32,
+}
+
+impl<S> Fields<S> {
+    #[inline]
+    fn of(to: S) -> Self {
+        Self { to, names: 0 }
+    }
+}
+
 macro_rules! fields {
     ($($kind:ident)*) => {$(
-        impl<S: $kind> $kind for Naming<S> {
+        impl<S: $kind> $kind for Fields<S> {
             type Ok = S::Ok;
             type Error = S::Error;
 
@@ -256,7 +292,8 @@ macro_rules! fields {
                 name: &'static str,
                 value: &T,
             ) -> Result<(), S::Error> {
-                self.0.serialize_field(name, &Named(value))
+                self.names = with_field(self.names, name);
+                self.to.serialize_field(name, &Named(value))
             }
 
             fn skip_field(&mut self, name: &'static str) -> Result<(), S::Error> {
@@ -264,8 +301,9 @@ macro_rules! fields {
             }
 
             #[inline]
-            fn end(self) -> Result<S::Ok, S::Error> {
-                self.0.end()
+            fn end(mut self) -> Result<S::Ok, S::Error> {
+                self.to.serialize_field("", &in_a_byte(self.names))?;
+                self.to.end()
             }
         }
     )*};
