@@ -19,6 +19,20 @@ fn scratch(name: &str) -> String {
         .to_string()
 }
 
+#[test]
+fn the_file_of_a_listener_goes_with_it_though_the_program_is_elsewhere() {
+    let here = std::env::current_dir().expect("a directory");
+    let name = format!("pool-{}.sock", std::process::id());
+    std::env::set_current_dir(std::env::temp_dir()).expect("a directory");
+    let listener = Listener::bind(&*format!("./{name}"), KEY);
+    std::env::set_current_dir(here).expect("a directory");
+    let listener = listener.expect("the name is free");
+    let file = std::env::temp_dir().join(name);
+    assert!(file.exists());
+    drop(listener);
+    assert!(!file.exists());
+}
+
 /// Both ends of a connection over `address`.
 fn ends(address: impl ToAddress) -> (ByteConnection, ByteConnection) {
     let listener = Listener::bind(address, KEY).expect("the address is free");

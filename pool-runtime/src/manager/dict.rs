@@ -167,8 +167,9 @@ impl Class for Map {
 super::proxy! {
     /// A map in the server of a [`Manager`](crate::Manager), shared by all processes that hold it.
     ///
-    /// Two keys are the same when their encodings are. The entries are in no particular order. A key or a value may be
-    /// a handle of another object, which then lives as long as the entry.
+    /// Two keys are the same when their encodings are: an array is not the slice of the same elements, and the handle of a managed object
+    /// also says how the process that made it reaches that object, so that as a key others may not find it. The entries are in no
+    /// particular order. A key or a value may be a handle of another object, which then lives as long as the entry.
     ///
     /// ```
     /// use pool_runtime::prelude::*;

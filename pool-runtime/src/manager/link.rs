@@ -26,16 +26,26 @@ pub(crate) struct Link {
     session: u128,
     /// The server takes its end for the end of this process.
     control: ByteConnection,
-    idle: Mutex<Vec<Line>>,
+    pub(super) lines: Mutex<Lines>,
+    /// For giving back what this process has when no more connections can be made, by one thread at a time; others it must not
+    /// wait for. It is made before the first thing is taken.
+    pub(super) spare: Mutex<Option<Line>>,
     gone: AtomicBool,
     made_by: u32,
     /// Whether the server runs the same file as this process, so that both know the same tasks.
     this_program: bool,
 }
 
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    idle: Vec<Line>,
+    /// Counts that could not be given back, for there was no connection.
+    pub(super) owed: Vec<u64>,
+}
+
 /// A connection for calls, and the room for their bytes.
 #[derive(Debug)]
-struct Line {
+pub(super) struct Line {
     channel: Channel,
     request: Vec<u8>,
     reply: Vec<u8>,
@@ -101,7 +111,8 @@ impl Link {
             locator,
             session,
             control,
-            idle: Mutex::default(),
+            lines: Mutex::default(),
+            spare: Mutex::default(),
             gone: AtomicBool::new(false),
             made_by: std::process::id(),
         }
@@ -133,10 +144,8 @@ impl Link {
     /// # Errors
     /// Kind `Disconnected` when it is gone, or has never been this process's.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.is_copy() {
-            return Err(forked());
-        }
-        if self.is_gone() || self.control.stream().is_gone() {
+        self.usable()?;
+        if self.control.stream().is_gone() {
             return Err(gone());
         }
         Ok(())
@@ -153,25 +162,38 @@ impl Link {
         arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
         result: impl FnOnce(&[u8]) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let mut line = self.line()?;
+        let line = self.line()?;
+        let (result, line) = self.call_over(line, object, method, arguments, result);
+        line.into_iter().for_each(|line| self.put_back(line));
+        result
+    }
+
+    /// Gives the line back, if it is still good.
+    pub(super) fn call_over<R>(
+        self: &Arc<Self>,
+        mut line: Line,
+        object: u64,
+        method: u32,
+        arguments: impl FnOnce(&mut Request<'_>) -> Result<(), Error>,
+        result: impl FnOnce(&[u8]) -> Result<R, Error>,
+    ) -> (Result<R, Error>, Option<Line>) {
         wire::put_head(&mut line.request, object, method);
         let mut request = Request::new(&mut line.request, self.server());
         // What is encoded may call the same server; it then takes another line.
         let encoded = arguments(&mut request);
         let pins = request.pins;
         if let Err(error) = encoded {
-            self.put_back(line);
-            return Err(error);
+            return (Err(error), Some(line));
         }
-        self.exchange(&mut line)?;
+        if let Err(error) = self.exchange(&mut line) {
+            return (Err(error), None);
+        }
         // The server has answered, so it holds by now what it keeps.
         drop(pins);
         let (result, lent) = self.take(&line.reply, result);
         // The result is decoded: the server need not keep any more what that named. Without the line it will not either.
-        if !lent || line.channel.send(&[]).is_ok() {
-            self.put_back(line);
-        }
-        result
+        let good = !lent || line.channel.send(&[]).is_ok();
+        (result, good.then_some(line))
     }
 
     fn exchange(&self, line: &mut Line) -> Result<(), Error> {
@@ -207,27 +229,38 @@ impl Link {
         (result, lent)
     }
 
-    fn line(&self) -> Result<Line, Error> {
+    pub(super) fn line(&self) -> Result<Line, Error> {
+        self.usable()?;
+        let idle = lock(&self.lines).idle.pop();
+        idle.map_or_else(|| self.new_line(), Ok)
+    }
+
+    pub(super) fn usable(&self) -> Result<(), Error> {
         if self.is_copy() {
             return Err(forked());
         }
         if self.is_gone() {
             return Err(gone());
         }
-        if let Some(line) = lock(&self.idle).pop() {
-            return Ok(line);
-        }
+        Ok(())
+    }
+
+    pub(super) fn new_line(&self) -> Result<Line, Error> {
         let channel = self.open()?;
         Ok(Line { channel, request: Vec::new(), reply: Vec::new() })
     }
 
-    fn put_back(&self, mut line: Line) {
+    pub(super) fn put_back(self: &Arc<Self>, mut line: Line) {
         for room in [&mut line.request, &mut line.reply] {
             if room.capacity() > ROOM {
                 *room = Vec::new();
             }
         }
-        lock(&self.idle).push(line);
+        let mut lines = lock(&self.lines);
+        lines.idle.push(line);
+        let owed = std::mem::take(&mut lines.owed);
+        drop(lines);
+        owed.into_iter().for_each(|id| self.release(id));
     }
 
     fn open(&self) -> Result<Channel, Error> {
@@ -242,13 +275,6 @@ impl Link {
         let connection = dial(Some(&local), &self.locator.key, until)?;
         connection.send_until(&opening, Some(until))?;
         Channel::take_memory(connection, until)
-    }
-
-    /// Gives one count back.
-    pub(crate) fn release(self: &Arc<Self>, id: u64) {
-        if !self.is_copy() && !self.is_gone() {
-            let _ = self.desk(desk::RELEASE, id);
-        }
     }
 
     /// Takes one count.
@@ -313,6 +339,8 @@ fn dial(address: Option<&Address>, key: &[u8], until: Instant) -> Result<ByteCon
     let address =
         address.ok_or_else(|| Error::new(ErrorKind::Disconnected, "the server has no address"))?;
     let connection = client::connect_first(std::slice::from_ref(address), until)?;
+    // The server takes its end for the end of this process.
+    connection.stream().keep_from_copies();
     authenticate(&connection, key, until)?;
     Ok(connection)
 }
@@ -345,6 +373,6 @@ fn keep(link: Link) -> Arc<Link> {
     link
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -100,7 +100,13 @@ impl Mutual {
                     state.depth += 1;
                     return Ok(Taken::Yes);
                 }
-                Some(owner) => self.worth_waiting(owner == me, state.lost, patience)?,
+                Some(_) if state.lost => {
+                    return Err(deadlock("the thread that has the lock has ended"));
+                }
+                Some(owner) if owner == me && matches!(patience, Patience::Hope) => {
+                    return Err(deadlock("this thread has the lock already"));
+                }
+                Some(_) => {}
             }
             let until = match patience {
                 Patience::Hope => None,
@@ -109,15 +115,6 @@ impl Mutual {
             };
             (state, _) = call.sleep(state, &self.changed, until)?;
         }
-    }
-
-    fn worth_waiting(&self, mine: bool, lost: bool, patience: Patience) -> Result<(), Error> {
-        let reason = match patience {
-            Patience::Hope if mine => "this thread has the lock already",
-            Patience::Hope if lost => "the thread that has the lock has ended",
-            _ => return Ok(()),
-        };
-        Err(Error::new(ErrorKind::Deadlock, reason))
     }
 
     /// Gives the lock back, once.
@@ -241,6 +238,10 @@ impl Class for Mutual {
     }
 }
 
+fn deadlock(reason: &str) -> Error {
+    Error::new(ErrorKind::Deadlock, reason)
+}
+
 /// Tells the server that a thread has ended which had a lock.
 pub(crate) fn lost(link: &Arc<Link>, id: u64, thread: u64) {
     let arguments = |request: &mut Request<'_>| {
@@ -248,7 +249,7 @@ pub(crate) fn lost(link: &Arc<Link>, id: u64, thread: u64) {
         Ok(())
     };
     // A server that is gone needs not to know.
-    let _ = link.call(id, LOST, arguments, |_| Ok(()));
+    link.give_back(id, LOST, arguments);
 }
 
 /// The client's half of [`LOCK`].
@@ -256,6 +257,7 @@ pub(crate) fn lost(link: &Arc<Link>, id: u64, thread: u64) {
 /// # Errors
 /// As for [`Mutual::take`].
 pub(crate) fn take(handle: &Handle, limit: Option<Duration>) -> Result<Taken, Error> {
+    handle.link().provide()?;
     let taken = handle.call(LOCK, |request| {
         request.u64(thread::number());
         wire::put_limit(request.bytes, limit);
@@ -270,7 +272,7 @@ pub(crate) fn take(handle: &Handle, limit: Option<Duration>) -> Result<Taken, Er
 /// The client's half of [`UNLOCK`]. With a server that is gone the lock is gone too.
 pub(crate) fn give(handle: &Handle) {
     thread::gives_back(handle);
-    let _ = handle.call::<()>(UNLOCK, |request| {
+    handle.link().give_back(handle.id(), UNLOCK, |request| {
         request.u64(thread::number());
         Ok(())
     });
@@ -315,7 +317,7 @@ macro_rules! lock {
             /// Takes the lock if nobody has it.
             ///
             /// # Errors
-            /// Kind `OwnerDied`, with the lock, and `Disconnected`.
+            /// Kind `OwnerDied`, with the lock; `Deadlock` when the thread that has it has ended; `Disconnected`.
             pub fn try_lock(&self) -> Result<Option<$guard<'_>>, LockError<$guard<'_>>> {
                 self.take(Some(Duration::ZERO))
             }
@@ -323,7 +325,7 @@ macro_rules! lock {
             /// As [`lock`](Self::lock), for at most `limit`.
             ///
             /// # Errors
-            /// Kind `OwnerDied`, with the lock, and `Disconnected`.
+            /// As for [`try_lock`](Self::try_lock).
             pub fn lock_timeout(&self, limit: Duration) -> Result<Option<$guard<'_>>, LockError<$guard<'_>>> {
                 self.take(Some(limit))
             }

@@ -17,6 +17,7 @@ mod classes;
 mod condition;
 mod dict;
 mod event;
+mod give_back;
 mod handle;
 mod link;
 mod list;

@@ -40,6 +40,14 @@ pub(crate) struct Turns {
     free: Condvar,
 }
 
+/// How often a task may run in vain. Insertions that come in between are few; a task that changes the entry itself does so each time.
+const RUNS: usize = 1000;
+
+fn in_vain() -> Error {
+    let text = format!("the entry changed each of the {RUNS} times that the task ran");
+    Error::new(ErrorKind::Deadlock, text)
+}
+
 struct Turn<'a>(Option<&'a Turns>);
 
 impl Turns {
@@ -81,7 +89,7 @@ impl Map {
         let (key, task) = (Key::new(args.blob()?, call)?, registry::find(TaskId(args.u64()?))?);
         let (before, after) = (args.blob()?.bytes, args.blob()?.bytes);
         let _turn = self.turns.take(call)?;
-        loop {
+        for _ in 0..RUNS {
             let (value, version) = self.look(key.bytes);
             let arguments = [before, &placed(value.as_ref()), after].concat();
             let (result, names) =
@@ -94,6 +102,7 @@ impl Map {
                 return Ok(());
             }
         }
+        Err(in_vain())
     }
 
     /// The methods of this file.
@@ -177,7 +186,8 @@ where
     ///
     /// # Errors
     /// Kind `Panicked` when the task did, and then the entry is as it was; what its arguments said when they were encoded;
-    /// `InvalidInput` for one that is a descriptor; and see [`Dict`].
+    /// `InvalidInput` for one that is a descriptor; `Deadlock` when the entry changed each of a thousand times that the task ran, as it
+    /// does if the task changes it; and see [`Dict`].
     #[expect(clippy::needless_pass_by_value, reason = "`task!` is written in its place")]
     pub fn modify(&self, key: K, task: PartialCall<Option<V>, V>) -> Result<V, Error> {
         if !task.open().baggage().luggage.is_empty() {
@@ -205,7 +215,7 @@ where
     }
 
     fn modify_here(&self, key: &K, task: &PartialCall<Option<V>, V>) -> Result<V, Error> {
-        loop {
+        for _ in 0..RUNS {
             let (old, version): (Option<V>, u64) =
                 self.handle().call(LOOK, |request| request.value(key))?;
             // `old` is kept here, and by nobody else because of this.
@@ -224,5 +234,6 @@ where
                 return Ok(new);
             }
         }
+        Err(in_vain())
     }
 }

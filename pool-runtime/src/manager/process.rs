@@ -59,7 +59,8 @@ pub(crate) fn start(
 ) -> Result<(Arc<Link>, Option<Address>, ServerProcess), Error> {
     let server = random::id()?;
     let local = format!("pool-manager-{:x}", random::id()?).into_bytes();
-    let local_socket = Listening::bind(&Place::Abstract(local.clone()), BACKLOG)?;
+    let local_socket = Listening::bind(&Place::Abstract(local.clone()), BACKLOG)
+        .map_err(|error| error.with_kind(ErrorKind::Spawn))?;
     let public_socket = public.map(|(addresses, _)| bind_first(addresses)).transpose()?;
     let key = match public {
         Some((_, key)) => key.to_vec(),

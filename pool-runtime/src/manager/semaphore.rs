@@ -182,6 +182,7 @@ impl Semaphore {
     }
 
     fn take(&self, limit: Option<Duration>) -> Result<Option<Permit>, Error> {
+        self.handle.link().provide()?;
         let acquired: bool = self.handle.call(ACQUIRE, |request| {
             wire::put_limit(request.bytes, limit);
             Ok(())
@@ -219,6 +220,7 @@ impl Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         // With a server that is gone the semaphore is gone too.
-        let _ = self.semaphore.handle.ask::<()>(self.last_word);
+        let handle = &self.semaphore.handle;
+        handle.link().give_back(handle.id(), self.last_word, |_| Ok(()));
     }
 }

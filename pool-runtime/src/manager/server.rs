@@ -19,10 +19,11 @@ use crate::error::{Error, ErrorKind};
 use crate::message::ManagerHello;
 use crate::net::ByteConnection;
 use crate::net::door::{Arrival, Door, HANDSHAKE};
-use crate::sys::process;
 use crate::sys::socket::Socket;
 use crate::sys::stream::Listening;
+use crate::sys::{fork, process};
 use crate::unwind;
+use crate::worker;
 
 /// The methods of the object that is always there.
 pub(crate) mod desk {
@@ -70,8 +71,10 @@ pub(crate) fn main(
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
     process::raise_descriptor_limit();
-    let sockets =
+    let sockets: Vec<_> =
         descriptors.map(|socket| (Listening::from(socket), Some(hello.key.clone()))).collect();
+    // Who connects to a copy of this process would wait for it.
+    sockets.iter().for_each(|(socket, _)| fork::keep_from_copies(socket.as_fd()));
     let table = Arc::<Table>::default();
     let server = Arc::new(Server {
         id: hello.server,
@@ -129,6 +132,8 @@ impl Server {
     }
 
     fn serve(self: &Arc<Self>, connection: ByteConnection, local: bool) -> Result<(), Error> {
+        // The client takes its end for the end of this process.
+        connection.stream().keep_from_copies();
         let opening = connection.receive(LONGEST_OPENING, Some(Instant::now() + HANDSHAKE))?;
         match wire::decode(&opening)? {
             Opening::Control { session } => self.attend(&connection, session),
@@ -204,8 +209,9 @@ impl Server {
         }
         let object = session.find(id)?;
         let call = Call { server: self, session, object: &object };
-        unwind::catch(|| object.class().call(method, &mut args, &call, answer))
-            .map_err(Error::panicked)?
+        let done = unwind::catch(|| object.class().call(method, &mut args, &call, answer));
+        worker::leave_if_copied();
+        done.map_err(Error::panicked)?
     }
 
     fn desk(

@@ -1,6 +1,6 @@
 //! Who a thread is to a server, and what it would leave behind if it ended now.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Weak;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,21 +8,15 @@ use super::handle::Handle;
 use super::link::Link;
 use super::lock;
 
-/// A thread of this process, and the locks that it has.
+/// The locks that a thread of this process has.
 struct Thread {
-    number: u64,
     locks: Vec<(Weak<Link>, u64)>,
 }
 
 thread_local! {
-    static THREAD: RefCell<Thread> = RefCell::new(Thread::new());
-}
-
-impl Thread {
-    fn new() -> Self {
-        static LAST: AtomicU64 = AtomicU64::new(0);
-        Self { number: LAST.fetch_add(1, Ordering::Relaxed) + 1, locks: Vec::new() }
-    }
+    static THREAD: RefCell<Thread> = const { RefCell::new(Thread { locks: Vec::new() }) };
+    /// 0 until it is asked for. Nothing is dropped of it, so it is there until the thread's very end.
+    static NUMBER: Cell<u64> = const { Cell::new(0) };
 }
 
 impl Drop for Thread {
@@ -30,7 +24,7 @@ impl Drop for Thread {
     fn drop(&mut self) {
         for (link, id) in &self.locks {
             if let Some(link) = link.upgrade() {
-                lock::lost(&link, *id, self.number);
+                lock::lost(&link, *id, number());
             }
         }
     }
@@ -38,7 +32,11 @@ impl Drop for Thread {
 
 /// The number of this thread, which no other thread of this process has.
 pub(crate) fn number() -> u64 {
-    THREAD.with_borrow(|thread| thread.number)
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    if NUMBER.get() == 0 {
+        NUMBER.set(LAST.fetch_add(1, Ordering::Relaxed) + 1);
+    }
+    NUMBER.get()
 }
 
 /// This thread has taken a lock.

@@ -216,7 +216,7 @@ impl<T: Shareable> Drop for Lent<'_, T> {
         thread::gives_back(self.handle);
         let changed = self.changed;
         // With a server that is gone the lock is gone too.
-        let _ = self.handle.call::<()>(LEAVE, |request| {
+        self.handle.link().give_back(self.handle.id(), LEAVE, |request| {
             me(request);
             if changed {
                 request.bytes.extend_from_slice(bytemuck::cast_slice(&self.values));

@@ -29,6 +29,8 @@ pub(crate) struct Door {
     /// Taken, and to be told of, the first first.
     arrived: VecDeque<Arrival>,
     shut_until: Option<Instant>,
+    /// When somebody stood here last. Nobody is late for what would have been answered since.
+    left: Instant,
 }
 
 impl std::fmt::Debug for Door {
@@ -61,7 +63,13 @@ struct Guest {
 impl Door {
     /// Each socket with its key; `None` lets everybody in.
     pub(crate) fn new(sockets: Vec<(Listening, Option<Vec<u8>>)>) -> Self {
-        Self { sockets, waiting: VecDeque::new(), arrived: VecDeque::new(), shut_until: None }
+        Self {
+            sockets,
+            waiting: VecDeque::new(),
+            arrived: VecDeque::new(),
+            shut_until: None,
+            left: Instant::now(),
+        }
     }
 
     /// Waits for somebody, at most until `until`, or until `bell` has something to read; `None` then.
@@ -70,6 +78,14 @@ impl Door {
         until: Option<Instant>,
         bell: Option<BorrowedFd<'_>>,
     ) -> Option<Arrival> {
+        let away = self.left.elapsed();
+        self.waiting.iter_mut().for_each(|guest| guest.until += away);
+        let arrival = self.stand(until, bell);
+        self.left = Instant::now();
+        arrival
+    }
+
+    fn stand(&mut self, until: Option<Instant>, bell: Option<BorrowedFd<'_>>) -> Option<Arrival> {
         loop {
             if let Some(arrival) = self.arrived.pop_front() {
                 return Some(arrival);
@@ -211,5 +227,36 @@ impl Guest {
             let bytes = [frame::header(message.len()), message.clone()].concat();
             self.stream.write(&bytes).is_ok_and(|len| len == Some(bytes.len()))
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, TcpStream};
+    use std::time::Instant;
+
+    use super::{Door, HANDSHAKE};
+    use crate::sys::stream::{Listening, Place};
+
+    #[test]
+    fn nobody_is_late_for_what_came_while_nobody_attended() {
+        let place = Place::Tcp((Ipv4Addr::LOCALHOST, 0).into());
+        let socket = Listening::bind(&place, 1).expect("a port");
+        let Some(Place::Tcp(address)) = socket.place() else { unreachable!("it is bound") };
+        let mut door = Door::new(vec![(socket, Some(b"key".to_vec()))]);
+        let _guest = TcpStream::connect(address).expect("somebody listens");
+        let attend = |door: &mut Door| assert!(door.next(Some(Instant::now()), None).is_none());
+        while door.waiting.is_empty() {
+            attend(&mut door);
+        }
+        // Nobody stands here for longer than a handshake may take.
+        door.waiting[0].until -= HANDSHAKE;
+        door.left -= HANDSHAKE;
+        attend(&mut door);
+        assert_eq!(door.waiting.len(), 1);
+        // Somebody has stood here all the time.
+        door.waiting[0].until -= HANDSHAKE;
+        attend(&mut door);
+        assert!(door.waiting.is_empty());
     }
 }

@@ -130,7 +130,11 @@ pub(crate) struct SocketFile {
 impl SocketFile {
     pub(crate) fn of(address: &Address) -> Option<Self> {
         match address {
-            Address::Unix(path) => Some(Self { path: path.clone(), made_by: std::process::id() }),
+            // Whole: the process may be in another directory when it goes.
+            Address::Unix(path) => Some(Self {
+                path: std::path::absolute(path).unwrap_or_else(|_| path.clone()),
+                made_by: std::process::id(),
+            }),
             Address::Tcp(_) | Address::Abstract(_) => None,
         }
     }

@@ -3,8 +3,9 @@
 //! Such a copy has the memory of its parent and none of its standing: what it drops is its parent's, not its own.
 #![expect(unsafe_code, reason = "asks to be told of forks")]
 
+use std::os::fd::{AsRawFd, BorrowedFd};
 use std::sync::Once;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 /// How many plain forks lie between this process and the one that first called [`watch`].
 static FORKS: AtomicU32 = AtomicU32::new(0);
@@ -27,6 +28,43 @@ unsafe extern "C" {
 
 extern "C" fn note() {
     FORKS.fetch_add(1, Relaxed);
+    let kept = || KEPT.iter().enumerate().map(|(at, word)| (at, word.load(Relaxed)));
+    if kept().all(|(_, word)| word == 0) {
+        return;
+    }
+    // SAFETY: the calls are allowed in a child of `fork`, and the numbers that they change are of descriptors that only this library
+    // uses. What they mean now is as harmless to close as what they meant before.
+    unsafe {
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR | libc::O_CLOEXEC);
+        for (at, word) in kept().filter(|_| null >= 0) {
+            for bit in (0..64).filter(|bit| word >> bit & 1 == 1) {
+                libc::dup3(null, (at * 64 + bit) as i32, libc::O_CLOEXEC);
+            }
+        }
+        libc::close(null);
+    }
+}
+
+/// The numbers of descriptors whose end tells a peer that this process has ended, a bit for each. A plain fork would hold them open,
+/// so in it they become `/dev/null`. Beyond 65536 of them it does hold them.
+static KEPT: [AtomicU64; 1024] = [const { AtomicU64::new(0) }; 1024];
+
+/// The copies of this process, made by plain forks, will not have `descriptor`.
+pub(crate) fn keep_from_copies(descriptor: BorrowedFd<'_>) {
+    watch();
+    with_bit(descriptor, |word, bit| word.fetch_or(bit, Relaxed));
+}
+
+/// Takes that back, before the descriptor is closed.
+pub(crate) fn let_copies_have(descriptor: BorrowedFd<'_>) {
+    with_bit(descriptor, |word, bit| word.fetch_and(!bit, Relaxed));
+}
+
+fn with_bit(descriptor: BorrowedFd<'_>, change: impl FnOnce(&AtomicU64, u64) -> u64) {
+    let number = descriptor.as_raw_fd().cast_unsigned() as usize;
+    if let Some(word) = KEPT.get(number / 64) {
+        change(word, 1 << (number % 64));
+    }
 }
 
 /// Whether this is a copy of the process that called [`watch`].

@@ -16,6 +16,7 @@ use rustix::net::{
     sockopt,
 };
 
+use super::fork;
 use crate::error::{Error, ErrorKind};
 
 /// Where a listening socket is found.
@@ -122,7 +123,18 @@ const QUIET: Duration = Duration::from_secs(30);
 /// How often a Unix socket whose queue is full is tried again.
 const AGAIN: Duration = Duration::from_millis(1);
 
+impl Drop for Stream {
+    fn drop(&mut self) {
+        fork::let_copies_have(self.0.as_fd());
+    }
+}
+
 impl Stream {
+    /// A plain fork of this process will not have it: for one whose end says that this process has ended.
+    pub(crate) fn keep_from_copies(&self) {
+        fork::keep_from_copies(self.0.as_fd());
+    }
+
     /// # Errors
     /// Kind `Disconnected` when nobody listens there, `TimedOut`, `Io`, and `InvalidInput` when a name is too long.
     pub(crate) fn connect(place: &Place, until: Instant) -> Result<Self, Error> {
