@@ -49,8 +49,6 @@ pub(crate) struct Room<'r> {
     pub(crate) progress: &'r AtomicU32,
     /// In its low half: at this item the host is to be asked whether to go on.
     pub(crate) until: &'r AtomicU64,
-    /// What a plain fork of this process does that comes back from the user's function, as the process itself does.
-    pub(crate) copied: fn(),
 }
 
 /// For `Room::until`, where nobody else runs what is left.
@@ -249,7 +247,7 @@ impl<'a> Work<'a, '_> {
         reached: &mut Reached,
         call: &mut impl FnMut(In<'a>) -> Result<R, Error>,
     ) -> Pause<R> {
-        let Self { items, range, room: Room { bytes, progress, until, copied } } = self;
+        let Self { items, range, room: Room { bytes, progress, until } } = self;
         let mut out = Out::new(bytes);
         for at in range {
             let result = match waiting.take() {
@@ -259,9 +257,7 @@ impl<'a> Work<'a, '_> {
                     Err(error) => return Pause::Failed(error),
                 },
             };
-            if fork::is_copy() {
-                copied();
-            }
+            fork::leave_if_copied();
             match put::<R, L>(&result, &mut out) {
                 Ok(()) => {}
                 Err(Stop::Full) => return Pause::Full(result),
@@ -287,7 +283,7 @@ impl<'a> Work<'a, '_> {
         reached: &mut Reached,
         call: &mut impl FnMut(In<'a>) -> Result<R, Error>,
     ) -> Pause<R> {
-        let Self { items, range, room: Room { bytes, progress, until, copied } } = self;
+        let Self { items, range, room: Room { bytes, progress, until } } = self;
         let (Layout::Stride(stride @ 1..), Some(size @ 1..)) = (items.layout, L::STRIDE) else {
             return Pause::Done;
         };
@@ -299,9 +295,7 @@ impl<'a> Work<'a, '_> {
                 Ok(result) => result,
                 Err(error) => return Pause::Failed(error),
             };
-            if fork::is_copy() {
-                copied();
-            }
+            fork::leave_if_copied();
             match L::encode(&result, &mut Out::new(room)) {
                 Ok(()) => {}
                 Err(Stop::Full) => return Pause::Failed(grown()),

@@ -1,7 +1,7 @@
 //! A worker's life: begin, take chunks and run them, leave.
 //!
 //! Between the board and the registry. It knows no pool and no user type.
-#![expect(unsafe_code, reason = "views the input segment as bytes, and leaves at once")]
+#![expect(unsafe_code, reason = "views the input segment as bytes")]
 
 use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
@@ -38,7 +38,7 @@ pub(crate) fn main(
     socket: Socket,
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
-    fork::watch();
+    fork::watch_and_leave();
     let socket = Rc::new(socket);
     let code = match Worker::begin(&hello, descriptors, Errands::new(Rc::clone(&socket))) {
         Ok(mut worker) => worker.live(&hello, &socket),
@@ -115,7 +115,7 @@ impl Worker {
     fn live(&mut self, hello: &WorkerHello, socket: &Socket) -> i32 {
         if let Some(call) = &hello.initializer {
             let done = pool::initialize(call);
-            leave_if_copied();
+            fork::leave_if_copied();
             if let Err(error) = done {
                 return fail(socket, error);
             }
@@ -130,7 +130,7 @@ impl Worker {
         self.cell().phase.store(phase::LEAVING, Release);
         if let Some(call) = &hello.finalizer {
             let done = pool::finalize(call);
-            leave_if_copied();
+            fork::leave_if_copied();
             if let Err(failure) = done {
                 eprintln!("the finalizer of a pool worker failed: {failure}");
             }
@@ -322,7 +322,7 @@ struct WorkerHost<'a> {
 
 impl WorkerHost<'_> {
     fn post(&mut self, to: u32, len: usize, kind: u64) {
-        leave_if_copied();
+        fork::leave_if_copied();
         self.writer.post(&self.place(), self.run, (self.done, to), len, kind);
         let count = u64::from(to - self.done);
         self.done = to;
@@ -341,7 +341,7 @@ impl Host for WorkerHost<'_> {
         let (bytes, at) = self.writer.room(&Place { cell, head: &self.control.head }, need)?;
         cell.results_at.store(at, Release);
         let (progress, until) = (&cell.progress, &cell.until);
-        Ok(Room { bytes, progress, until, copied: leave_if_copied })
+        Ok(Room { bytes, progress, until })
     }
 
     fn keeps(&self, at: u32) -> bool {
@@ -353,7 +353,7 @@ impl Host for WorkerHost<'_> {
     }
 
     fn fail(&mut self, index: u32, error: Error) {
-        leave_if_copied();
+        fork::leave_if_copied();
         let mut bytes = Vec::new();
         if codec::message::encode(&error, &mut bytes).is_err() {
             bytes.clear();
@@ -382,13 +382,4 @@ fn may_keep(limit: usize) -> Option<usize> {
 
 fn own_memory() -> Option<usize> {
     private_memory(std::process::id())
-}
-
-/// Ends a plain fork of this process that comes back from the user's function as the process itself does: its work, its results and
-/// its parent are not the copy's. At once, for exit handlers and what standard output still holds are the original's, too.
-pub(crate) fn leave_if_copied() {
-    if fork::is_copy() {
-        // SAFETY: `_exit` takes any code and does not return.
-        unsafe { libc::_exit(0) }
-    }
 }

@@ -23,7 +23,6 @@ use crate::sys::socket::Socket;
 use crate::sys::stream::Listening;
 use crate::sys::{fork, process};
 use crate::unwind;
-use crate::worker;
 
 /// The methods of the object that is always there.
 pub(crate) mod desk {
@@ -71,6 +70,7 @@ pub(crate) fn main(
     descriptors: impl Iterator<Item = OwnedFd>,
 ) -> ! {
     process::raise_descriptor_limit();
+    fork::watch_and_leave();
     let sockets: Vec<_> =
         descriptors.map(|socket| (Listening::from(socket), Some(hello.key.clone()))).collect();
     // Who connects to a copy of this process would wait for it.
@@ -210,7 +210,7 @@ impl Server {
         let object = session.find(id)?;
         let call = Call { server: self, session, object: &object };
         let done = unwind::catch(|| object.class().call(method, &mut args, &call, answer));
-        worker::leave_if_copied();
+        fork::leave_if_copied();
         done.map_err(Error::panicked)?
     }
 

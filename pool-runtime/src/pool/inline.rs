@@ -139,8 +139,7 @@ struct HeapHost<'a> {
 impl Host for HeapHost<'_> {
     fn room(&mut self, need: usize) -> Result<batch::Room<'_>, Error> {
         let bytes = self.room.at_least(need);
-        // A copy of this process is the user's, and goes on as what it is a copy of.
-        Ok(batch::Room { bytes, progress: &self.progress, until: &TO_THE_LAST, copied: || () })
+        Ok(batch::Room { bytes, progress: &self.progress, until: &TO_THE_LAST })
     }
 
     fn publish(&mut self, _done: u32, len: usize) {

@@ -12,7 +12,6 @@ use crate::sys::fork;
 use crate::sys::signals;
 use crate::sys::socket::Socket;
 use crate::wire::{self, Bytes, NO_READER, Value};
-use crate::worker::leave_if_copied;
 
 /// The notes of the one message that a child sends: its encoded result, or an [`Error`].
 pub(crate) const RETURNED: u8 = 0;
@@ -25,7 +24,7 @@ const FAILURE: i32 = 1;
 /// The whole life of a process.
 pub(crate) fn main(hello: &ProcessHello, socket: &Socket) -> ! {
     signals::end_when_asked();
-    fork::watch();
+    fork::watch_and_leave();
     let ((result, luggage), transit) =
         pins::in_transit(|| luggage::pack(Vec::new(), || run(hello, socket)));
     // Handles in the result live until the parent has opened them, and sweeps what this process leaves.
@@ -54,7 +53,7 @@ fn run(hello: &ProcessHello, socket: &Socket) -> Result<Vec<u8>, Error> {
     // What the arguments take along is taken when they are decoded, which is before the function begins.
     wire::receive(socket, None, |_, arguments| {
         let result = pool::run_call(task, arguments);
-        leave_if_copied();
+        fork::leave_if_copied();
         result
     })
 }

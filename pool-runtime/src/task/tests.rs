@@ -34,7 +34,7 @@ impl Host for Heap {
     fn room(&mut self, need: usize) -> Result<Room<'_>, Error> {
         self.room.resize(need.div_ceil(16), 0);
         let bytes = bytemuck::cast_slice_mut(&mut self.room);
-        Ok(Room { bytes, progress: &self.progress, until: &TO_THE_LAST, copied: || () })
+        Ok(Room { bytes, progress: &self.progress, until: &TO_THE_LAST })
     }
 
     fn publish(&mut self, _done: u32, len: usize) {
