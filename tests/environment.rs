@@ -6,6 +6,7 @@ use std::io::Read;
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::time::Duration;
 
 use common::{Scratch, is_program, mark, program, run_well, watchdog, workers};
 use pool_runtime::cpu_count;
@@ -248,13 +249,18 @@ fn a_program_that_closes_its_standard_descriptors() {
             drop(unsafe { OwnedFd::from_raw_fd(number) });
         }
         let pool = workers(2);
+        let m = Manager::listen("127.0.0.1:0", b"key").unwrap();
+        let listener = Listener::bind("127.0.0.1:0", b"key").unwrap();
+        let client = m.list::<u8>().and_then(|list| list.push(1));
         let shared = Array::from_slice(&[7_u64; 8]).unwrap();
         let mut places = par_map!(say_where, ["one", "two", "three"]; pool = &pool).unwrap();
         places.push(Process::spawn(task!(say_where("four"))).unwrap().join().unwrap());
         say("to nobody");
         let of_ours = |number| std::fs::read_link(format!("/proc/self/fd/{number}")).is_ok();
         let sums = par_map!(sum_of(shared.clone(), _), 0..100; pool = &pool).unwrap();
-        let well = places.concat().iter().all(|place| place == "/dev/null" || place == "none")
+        let served = client.is_ok() && listener.accept_timeout(Duration::ZERO).is_err();
+        let well = served
+            && places.concat().iter().all(|place| place == "/dev/null" || place == "none")
             && !(0..3).any(of_ours)
             && sums == (56..156).collect::<Vec<u64>>();
         well.then(|| mark(std::env::var_os(DONE).unwrap().as_ref()));

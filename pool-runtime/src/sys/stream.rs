@@ -16,7 +16,7 @@ use rustix::net::{
     sockopt,
 };
 
-use super::fork;
+use super::{fork, standard};
 use crate::error::{Error, ErrorKind};
 
 /// Where a listening socket is found.
@@ -40,6 +40,7 @@ impl Place {
     fn socket(&self) -> Result<OwnedFd, Error> {
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         rustix::net::socket_with(self.family(), SocketType::STREAM, flags, None)
+            .and_then(standard::above)
             .map_err(|error| Error::os("socket", error))
     }
 
@@ -103,7 +104,8 @@ impl Listening {
 
     /// Takes the next connection, if one is there.
     pub(crate) fn accept(&self) -> Came {
-        match rustix::net::accept_with(&self.0, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        match rustix::net::accept_with(&self.0, flags).and_then(standard::above) {
             Ok(socket) => Came::One(Stream::tuned(socket)),
             Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
                 Came::NoRoom(Error::os("accept", error))
@@ -261,7 +263,7 @@ impl Stream {
             RecvAncillaryMessage::ScmRights(mut rights) => rights.next(),
             _ => None,
         });
-        rights.ok_or_else(gone)
+        standard::above(rights.ok_or_else(gone)?).map_err(|error| lost("recvmsg", error))
     }
 }
 
